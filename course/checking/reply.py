@@ -1,0 +1,210 @@
+"""What a function answered: plain values that can be stored, sent and compared, never code.
+
+A reply is frozen into numbers, strings and arrays before it is looked at. `pack` turns replies into bytes (JSON with
+base64 arrays), `unpack` reads them back and trusts nothing: this is what crosses from a student's process to the judge.
+"""
+
+import base64
+import json
+import linecache
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+MAX_BYTES = 16_000_000  # one question's packed replies
+_COURSE = str(Path(__file__).resolve().parents[1])
+_KINDS = {"b", "i", "u", "f", "c"}
+
+
+@dataclass(frozen=True)
+class Array:
+    """A tensor or array as data: `dtype` is PyTorch's name for it, `library` is "torch" or "numpy"."""
+
+    data: np.ndarray
+    dtype: str
+    device: str = "cpu"
+    library: str = "torch"
+
+
+@dataclass(frozen=True)
+class Other:
+    """Something that is no value, known by its type's name only."""
+
+    type: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back from one call: a value, or an error; and which arguments were changed in place."""
+
+    value: Any = None
+    error: str | None = None
+    where: str | None = None
+    changed: tuple[int, ...] = ()
+    sample: bool = False
+
+    def map(self, function: Callable[[Any], Any]) -> "Reply":
+        """The reply with `function` applied to its value."""
+        if self.error is not None:
+            return self
+        try:
+            return replace(self, value=function(self.value))
+        except Exception as error:
+            return replace(self, value=None, error=f"{_name(error)} while its result was used: {error}")
+
+    def as_sample(self) -> "Reply":
+        """The reply, to be compared as a sample (n, d) of a law instead of number by number."""
+        return replace(self, sample=True)
+
+    def frozen(self) -> "Reply":
+        """The reply with its value turned into plain data."""
+        return replace(self, value=_freeze(self.value))
+
+
+def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Reply:
+    """Call `function`, come what may, and say what happened."""
+    before = [arg.clone() if isinstance(arg, torch.Tensor) else None for arg in args]
+    try:
+        value = function(*args, **kwargs)
+    except (Exception, SystemExit) as error:
+        return Reply(error=f"{_name(error)}: {error}" if str(error) else _name(error), where=_line_of(error))
+    changed = tuple(
+        i + 1 for i, (arg, old) in enumerate(zip(args, before, strict=True)) if old is not None and _differ(arg, old)
+    )
+    return Reply(value=value, changed=changed)
+
+
+def _differ(new: torch.Tensor, old: torch.Tensor) -> bool:
+    return new.shape != old.shape or not torch.equal(torch.nan_to_num(new), torch.nan_to_num(old))
+
+
+def _name(error: BaseException) -> str:
+    return type(error).__name__
+
+
+def _line_of(error: BaseException) -> str | None:
+    """The last line outside the course's package that the error passed through: the student's own."""
+    own = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if not frame.filename.startswith(_COURSE) and "site-packages" not in frame.filename:
+            own = frame
+    if own is None:
+        return None
+    line = (own.line or linecache.getline(own.filename, own.lineno or 0)).strip()
+    return f"line {own.lineno}: {line}" if line else f"line {own.lineno}"
+
+
+def _freeze(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach().resolve_conj().resolve_neg()
+        plain = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+        # a copy: the student's function may change the tensor it returned when it is called again
+        return Array(plain.cpu().numpy().copy(), str(value.dtype).removeprefix("torch."), value.device.type)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in _KINDS:
+        return Array(value.copy(), str(value.dtype), library="numpy")
+    if value is None or type(value) in (bool, int, float, complex, str):
+        return value
+    if isinstance(value, (list, tuple)) and depth < 6:
+        return [_freeze(item, depth + 1) for item in value]
+    if isinstance(value, dict) and depth < 6:
+        return {str(key): _freeze(item, depth + 1) for key, item in value.items()}
+    return Other(type(value).__name__)
+
+
+# ---- bytes ----------------------------------------------------------------------------------------------------------
+
+
+def pack(replies: dict[str, Reply]) -> bytes:
+    """Frozen replies as bytes."""
+    return json.dumps({case: _encode_reply(reply) for case, reply in replies.items()}).encode()
+
+
+def unpack(data: bytes) -> dict[str, Reply]:
+    """Replies from bytes that nobody vouches for.
+
+    Raises ValueError with one sentence for anything but the output of `pack`.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"the answer is {len(data):,} bytes long; at most {MAX_BYTES:,} are read")
+    try:
+        return {str(case): _decode_reply(reply) for case, reply in json.loads(data).items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, MemoryError) as error:
+        raise ValueError(f"the answer cannot be read ({_name(error)})") from None
+
+
+def _encode_reply(reply: Reply) -> dict[str, Any]:
+    return {
+        "value": _encode(reply.value),
+        "error": reply.error and reply.error[:2000],
+        "where": reply.where and reply.where[:500],
+        "changed": list(reply.changed),
+        "sample": reply.sample,
+    }
+
+
+def _decode_reply(data: dict[str, Any]) -> Reply:
+    def text(key: str) -> str | None:
+        return None if data[key] is None else str(data[key])[:2000]
+
+    changed = tuple(int(i) for i in data["changed"])
+    return Reply(_decode(data["value"]), text("error"), text("where"), changed, bool(data["sample"]))
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Array):
+        raw = np.ascontiguousarray(value.data)
+        return {
+            "array": base64.b64encode(raw.tobytes()).decode(),
+            "numpy": raw.dtype.newbyteorder("<").str,
+            "shape": list(value.data.shape),
+            "dtype": value.dtype,
+            "device": value.device,
+            "library": value.library,
+        }
+    if isinstance(value, Other):
+        return {"other": value.type}
+    if isinstance(value, complex):
+        return {"complex": [value.real, value.imag]}
+    if isinstance(value, list):
+        return [_encode(item) for item in value]
+    if isinstance(value, dict):
+        return {"dict": [[key, _encode(item)] for key, item in value.items()]}
+    return value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        dtype = np.dtype(str(value["numpy"]))
+        if dtype.kind not in _KINDS:
+            raise ValueError("not a number's dtype")
+        raw = base64.b64decode(value["array"], validate=True)
+        data = np.frombuffer(raw, dtype).reshape([int(size) for size in value["shape"]])
+        return Array(data, str(value["dtype"]), str(value["device"]), str(value["library"]))
+    if "other" in value:
+        return Other(str(value["other"])[:100])
+    if "complex" in value:
+        return complex(*(float(part) for part in value["complex"]))
+    return {str(key): _decode(item) for key, item in value["dict"]}
+
+
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The parts of a frozen value that are not lists or dicts, with names in words: "", "part 2", "entry 'mean'"."""
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from leaves(item, f"{name} part {i + 1}".strip())
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{name} entry {key!r}".strip())
+    else:
+        yield name, value

@@ -1,0 +1,405 @@
+"""The engine behind the checks: draws, replies, their bytes, the comparison, the verdict in words, the progress."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from course.checking import Lab, progress
+from course.checking import lab as engine
+from course.checking.compare import compare
+from course.checking.draw import Draw
+from course.checking.reply import MAX_BYTES, Array, Other, Reply, call, leaves, pack, unpack
+from course.checking.verdict import CheckFailed, Misconception, judge
+
+
+def reply(value):
+    return Reply(value=value).frozen()
+
+
+def there_and_back(value):
+    return unpack(pack({"case": reply(value)}))["case"].value
+
+
+# ---- draws ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_draws_the_same_and_another_seed_something_else():
+    def drawn(seed):
+        draw = Draw(seed)
+        return torch.cat([draw.normal(3), draw.uniform_tensor(3), draw.grid(4), torch.tensor([draw.uniform()])])
+
+    assert torch.equal(drawn("a"), drawn("a"))
+    assert not torch.equal(drawn("a"), drawn("b"))
+
+
+def test_draws_do_not_change_between_versions_and_platforms():
+    # the stored answers were computed with these numbers
+    assert Draw("public").normal(3, dtype=torch.float64).tolist() == pytest.approx(PUBLIC_NORMALS, abs=1e-12)
+    assert Draw("public").shuffled("abcdef") == list(PUBLIC_SHUFFLE)
+
+
+PUBLIC_NORMALS = [-0.15110204205928449, 0.3480200938538728, 1.2064156077087690]
+PUBLIC_SHUFFLE = "dfbaec"
+
+
+def test_a_drawn_grid_increases_from_start_to_stop_in_uneven_steps():
+    grid = Draw("grid").grid(20, start=-1.0, stop=2.0, dtype=torch.float64)
+    steps = grid.diff()
+    assert grid.shape == (21,)
+    assert grid[0] == -1
+    assert grid[-1] == pytest.approx(2.0)
+    assert steps.min() > 0
+    assert 1.5 < steps.max() / steps.min() <= 3
+
+
+# ---- calling and freezing -------------------------------------------------------------------------------------------
+
+
+def test_an_exception_becomes_part_of_the_reply_with_the_students_own_line():
+    def student(x):
+        return x.no_such_thing
+
+    answer = call(student, 3)
+    assert answer.error == "AttributeError: 'int' object has no attribute 'no_such_thing'"
+    assert "return x.no_such_thing" in answer.where
+
+
+def test_leaving_the_process_is_an_error_like_any_other():
+    assert call(lambda: sys.exit(3)).error == "SystemExit: 3"
+
+
+def test_arguments_changed_in_place_are_named():
+    def student(t, x, y):
+        y += 1
+        return x
+
+    assert call(student, 0.5, torch.zeros(2), torch.zeros(2)).changed == (3,)
+
+
+def test_mapping_goes_on_with_the_value_and_passes_an_error_through():
+    assert call(lambda: [1, 2]).map(len).value == 2
+    assert call(lambda: None).map(len).error.startswith("TypeError while its result was used")
+    assert call(lambda: 1 / 0).map(len).error == "ZeroDivisionError: division by zero"
+
+
+def test_a_tensor_that_the_function_changes_later_was_already_copied():
+    buffer = torch.zeros(2)
+    frozen = call(lambda: buffer).frozen()
+    buffer += 1
+    assert frozen.value.data.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        3,
+        2.5,
+        True,
+        "A3",
+        None,
+        1 + 2j,
+        float("inf"),
+        torch.randn(3, 2),
+        torch.randn(4, dtype=torch.complex128),
+        torch.tensor(2.0),
+        torch.zeros(0, 3),
+        np.arange(4),
+        torch.tensor([True, False]),
+        (1, [torch.ones(2), {"mean": 3.0}]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_packing_and_unpacking_changes_no_value(value):
+    back = there_and_back(value)
+    for (name, a), (other, b) in zip(leaves(reply(value).value), leaves(back), strict=True):
+        assert name == other
+        if isinstance(a, Array):
+            assert (a.dtype, a.device, a.library) == (b.dtype, b.device, b.library)
+            assert a.data.dtype == b.data.dtype
+            assert np.array_equal(a.data, b.data)
+        else:
+            assert a == b
+
+
+def test_what_is_not_a_value_is_known_by_its_type_only():
+    assert there_and_back(lambda: 0) == Other("function")
+    assert there_and_back(np.array([object()])) == Other("ndarray")
+
+
+def test_an_object_that_claims_to_equal_everything_is_only_a_type_name():
+    class Yes:
+        def __eq__(self, other):
+            return True
+
+        __hash__ = None
+
+    assert compare(unpack(pack({"c": reply(Yes())}))["c"], reply(1.0)) == "returned a Yes; wanted a number"
+
+
+ARRAY = {"array": "AAAA", "numpy": "<f4", "shape": [1], "dtype": "float32", "device": "cpu", "library": "torch"}
+SHELL = {"error": None, "where": None, "changed": [], "sample": False}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not json",
+        b"[1, 2]",
+        b'{"case": 3}',
+        b'{"case": {}}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        json.dumps({"c": SHELL | {"value": ARRAY}}).encode(),  # three bytes are no float32
+        json.dumps({"c": SHELL | {"value": ARRAY | {"numpy": "|O"}}}).encode(),
+        json.dumps({"c": SHELL | {"value": ARRAY | {"shape": [-1, 10**9]}}}).encode(),
+        json.dumps({"c": SHELL | {"value": ARRAY | {"array": "!!"}}}).encode(),
+        json.dumps({"c": SHELL | {"value": {"dict": 3}}}).encode(),
+        json.dumps({"c": SHELL | {"value": 1, "changed": "abc"}}).encode(),
+    ],
+)
+def test_bytes_that_are_no_reply_are_refused_in_one_sentence(data):
+    with pytest.raises(ValueError, match=r"^the answer cannot be read \(\w+\)$"):
+        unpack(data)
+
+
+def test_an_answer_that_is_too_long_is_not_even_parsed():
+    with pytest.raises(ValueError, match="at most 16,000,000 are read"):
+        unpack(b"x" * (MAX_BYTES + 1))
+
+
+# ---- comparing ------------------------------------------------------------------------------------------------------
+
+EXPECTED = torch.linspace(-1, 1, 12).reshape(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (EXPECTED.numpy(), "returned a NumPy array of shape (4, 3); wanted a tensor of shape (4, 3)"),
+        (None, "returned None (is there a `return`?); wanted a tensor of shape (4, 3)"),
+        (EXPECTED.T, "returned shape (3, 4); wanted (4, 3)"),
+        (EXPECTED.double(), "returned float64; wanted float32, the dtype of its input"),
+        (EXPECTED / 0, "returned infinity in 12 of 12 values"),
+        (EXPECTED * torch.nan, "returned NaN in 12 of 12 values"),
+        (EXPECTED * 2, "every value is 2 times the right one"),
+        (-EXPECTED, "every value is -1 times the right one"),
+        (EXPECTED + 0.5, "every value is 0.5 away from the right one, by the same amount"),
+        (torch.cat([EXPECTED[:2], EXPECTED[2:] ** 2]), "row 2 is the first that is wrong"),
+        (EXPECTED * (1 + 1e-3 * torch.randn(4, 3, generator=torch.Generator().manual_seed(0))), "is off by up to"),
+    ],
+)
+def test_a_wrong_tensor_is_described_in_words(given, problem):
+    found = compare(reply(given), reply(EXPECTED))
+    assert found is not None
+    assert problem in found
+
+
+def test_rounding_in_another_order_is_accepted():
+    assert compare(reply(EXPECTED * 3 / 3 + 1e-7), reply(EXPECTED)) is None
+
+
+def test_float64_is_held_to_a_finer_tolerance_than_float32():
+    off = 1 + 1e-5
+    assert compare(reply(EXPECTED * off), reply(EXPECTED)) is None
+    assert compare(reply(EXPECTED.double() * off), reply(EXPECTED.double())) is not None
+
+
+def test_infinity_and_nan_are_right_where_they_are_expected():
+    strange = torch.tensor([1.0, torch.inf])
+    assert compare(reply(strange), reply(strange)) is None
+
+
+@pytest.mark.parametrize("number", [2.0, np.float32(2.0), torch.tensor(2.0), torch.tensor([2.0]), 2])
+def test_any_kind_of_number_will_do_where_a_number_is_wanted(number):
+    assert compare(reply(number), reply(2.0)) is None
+
+
+@pytest.mark.parametrize("number", [True, "2", None, [2.0], torch.ones(2)])
+def test_what_is_not_a_number_will_not_do(number):
+    assert "wanted a number" in compare(reply(number), reply(2.0))
+
+
+def test_true_is_not_one():
+    assert compare(reply(1), reply(True)) == "returned an integer; wanted True or False"
+    assert compare(reply(torch.tensor(True)), reply(True)) is None
+
+
+def test_parts_of_a_result_are_named():
+    assert compare(reply((1.0, 3.0)), reply((1.0, 2.0))) == "returned 3; wanted 2 (part 2 of the result)"
+    assert compare(reply((1.0,)), reply((1.0, 2.0))) == "returned 1 values; wanted 2 values"
+    assert "entry 'b'" in compare(reply({"a": 1.0, "b": 0.0}), reply({"a": 1.0, "b": 2.0}))
+
+
+def test_an_input_changed_in_place_is_a_mistake_even_if_the_result_is_right():
+    assert "changed its argument 2 in place" in compare(Reply(value=1.0, changed=(2,)), Reply(value=1.0))
+
+
+def sample(seed, spread=1.0, shape=(4000, 2)):
+    return Reply(value=spread * torch.randn(shape, generator=torch.Generator().manual_seed(seed)), sample=True).frozen()
+
+
+def test_two_samples_of_one_law_agree():
+    # 1,000 comparisons of seven tests each at 1e-8: a false alarm in fewer than one of 10,000 runs
+    reference = sample(0)
+    assert all(compare(sample(seed), reference) is None for seed in range(1, 1001))
+
+
+def test_samples_of_different_laws_do_not_agree():
+    reference = sample(0)
+    product = reply(reference.value.data * 0)
+    normal = torch.from_numpy(reference.value.data)
+    twice = Reply(value=normal * torch.randn(4000, 2, generator=torch.Generator().manual_seed(5)), sample=True).frozen()
+    together = Reply(value=normal[:, :1].repeat(1, 2), sample=True).frozen()
+    assert "standard deviation" in compare(sample(1, spread=1.2), reference)
+    assert compare(twice, reference) is not None  # right variance, heavier tails
+    assert compare(together, reference) is not None  # right marginals, dependent coordinates
+    assert compare(product, reference) is not None
+
+
+# ---- the verdict ----------------------------------------------------------------------------------------------------
+
+toy = Lab("lab0_toy", "A toy lab")
+
+
+@toy.question
+def double(answer, draw):
+    """Twice the input"""
+    return {"a number": answer(draw.uniform(1, 2)), "a tensor": answer(draw.normal(3))}
+
+
+@toy.question(partial=True)
+def halves(answer, draw):
+    """Half of it"""
+    return {"one": answer(1.0), "two": answer(2.0)}
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """The toy lab with stored answers, in a folder of its own."""
+    here = tmp_path / "lab0_toy"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(engine, "ANSWERS", tmp_path)
+    known = Misconception("This is a square: x * x.", toy.find("double").put(lambda x: x * x, engine.PUBLIC))
+    entries = {
+        "double": engine.write_answers(toy.find("double").put(lambda x: 2 * x, engine.PUBLIC), [known]),
+        "halves": engine.write_answers(toy.find("halves").put(lambda x: x / 2, engine.PUBLIC), []),
+    }
+    np.savez(tmp_path / "lab0_toy.npz", **{name: np.frombuffer(entry, np.uint8) for name, entry in entries.items()})
+    return toy
+
+
+def test_a_right_answer_prints_a_plain_line_outside_a_notebook(lab, capsys):
+    lab.check(lambda x: x + x, "double")
+    assert capsys.readouterr().out == "✓ double: right\n"
+
+
+def test_a_recognised_mistake_is_answered_by_its_hint(lab):
+    with pytest.raises(CheckFailed, match=r"Hint: This is a square"):
+        lab.check(lambda x: x**2, "double")
+
+
+def test_the_message_says_where_the_answer_is_right_and_where_wrong(lab):
+    verdict = lab.verdict(lambda x: 2 * x if isinstance(x, float) else 3 * x, "double")
+    assert verdict.lines[0] == "✗ double: right for a number; wrong for a tensor."
+    assert "every value is 1.5 times the right one" in verdict.lines[1]
+    assert verdict.share == 0.5
+
+
+def test_an_exercise_not_yet_written_is_called_so(lab):
+    def double(x):
+        raise NotImplementedError("your code here")
+
+    assert str(lab.verdict(double)) == "✗ double: it is not written yet."
+
+
+def test_a_message_is_shown_as_text_not_as_markup(lab):
+    def double(x):
+        raise ValueError("<script>alert(1)</script>")
+
+    assert "<script>" not in lab.verdict(double)._repr_html_()
+
+
+def test_a_missing_case_is_wrong():
+    assert not judge("x", {}, {"a": reply(1.0)}, []).right
+
+
+def test_an_unknown_exercise_is_refused_with_a_suggestion(lab):
+    with pytest.raises(ValueError, match=r"A toy lab has no exercise called 'doubel'; did you mean 'double'\?"):
+        lab.check(lambda x: x, "doubel")
+    with pytest.raises(ValueError, match="its exercises are double, halves"):
+        lab.check(lambda x: x, "rk4")
+
+
+def test_something_that_is_no_function_is_refused(lab):
+    with pytest.raises(ValueError, match="check takes a function, for example"):
+        lab.check(3.0)
+
+
+def test_an_unknown_lab_is_refused_with_the_list_of_labs():
+    with pytest.raises(ValueError, match="no lab called 'lab99_nothing'; the labs are lab1_odes_sdes"):
+        engine.load("lab99_nothing")
+
+
+# ---- in IPython -----------------------------------------------------------------------------------------------------
+
+
+def test_in_a_notebook_a_failing_check_shows_the_verdict_and_no_traceback(lab):
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    shell.user_ns["check"] = lab.check
+    shell.user_ns["f"] = lambda x: x**2
+    shown = []
+    shell._showtraceback = lambda kind, value, lines: shown.extend(lines)
+    shell.run_cell("check(f, 'double')")
+    assert shown[0] == "\x1b[1;31m✗ double: wrong in every case.\x1b[0m"
+    assert shown[-1] == "  Hint: This is a square: x * x."
+    assert not any("Traceback" in line for line in shown)
+
+
+# ---- progress -------------------------------------------------------------------------------------------------------
+
+
+def test_progress_remembers_what_was_tried_and_what_is_done(lab, monkeypatch):
+    monkeypatch.setattr(engine, "all_labs", lambda: [lab])
+    assert "0 of 2 done" in str(progress())
+    with pytest.raises(CheckFailed):
+        lab.check(lambda x: x, "double")
+    assert "✗ double" in str(progress())
+    lab.check(lambda x: 2 * x, "double")
+    assert str(progress()).splitlines()[0] == "A toy lab: 1 of 2 done"
+    assert "✓ double" in str(progress())
+    assert "· halves" in str(progress())
+    assert "Twice the input" in progress()._repr_html_()
+
+
+def test_a_damaged_progress_file_counts_as_empty(lab, monkeypatch):
+    monkeypatch.setattr(engine, "all_labs", lambda: [lab])
+    Path(".course_progress.json").write_text('{"lab0_toy": [')
+    assert "0 of 2 done" in str(progress())
+    lab.check(lambda x: 2 * x, "double")
+    assert "1 of 2 done" in str(progress())
+
+
+def test_a_folder_that_cannot_be_written_does_not_fail_a_check(lab, monkeypatch, capsys):
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda *a, **k: (_ for _ in ()).throw(PermissionError()))
+    lab.check(lambda x: 2 * x, "double")
+    assert "right" in capsys.readouterr().out
+
+
+# ---- the package's own promise --------------------------------------------------------------------------------------
+
+
+def test_the_course_knows_nothing_of_grading():
+    code = "import sys, course, course.checking.lab1; print({m.split('.')[0] for m in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'course'" in done.stdout
+    assert not {"autograder", "nbgrader", "tests"} & ast.literal_eval(done.stdout)
