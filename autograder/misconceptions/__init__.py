@@ -1,0 +1,38 @@
+"""Wrong implementations that people really write, with the hint that each of them needs.
+
+They serve twice: a check that meets one's answer can name the mistake, and the grader's own tests make sure that every
+one is rejected and recognised.
+"""
+
+import importlib
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from course.checking.lab import Question
+from course.checking.verdict import Misconception
+
+Function = Callable[..., Any]
+_known: dict[tuple[str, str], list[tuple[Function, str]]] = defaultdict(list)
+
+
+def misconception(exercise: str, hint: str) -> Callable[[Function], Function]:
+    """Decorator: this function is a typical wrong answer to `exercise`, and `hint` helps whoever wrote it."""
+
+    def register(function: Function) -> Function:
+        _known[function.__module__.rpartition(".")[2], exercise].append((function, hint))
+        return function
+
+    return register
+
+
+def misconceptions(lab: str, exercise: str) -> list[tuple[Function, str]]:
+    """The misconceptions of an exercise of the lab called `lab`, each with its hint."""
+    module = lab.partition("_")[0]
+    importlib.import_module(f"autograder.misconceptions.{module}")
+    return _known[module, exercise]
+
+
+def replies(lab: str, question: Question, seed: str) -> list[Misconception]:
+    """What every misconception answers to the question under this seed."""
+    return [Misconception(hint, question.put(function, seed)) for function, hint in misconceptions(lab, question.name)]

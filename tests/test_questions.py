@@ -1,0 +1,83 @@
+"""Every question of every lab, under secrets that nobody has seen: right solutions pass, typical mistakes are named."""
+
+import functools
+
+import pytest
+
+from autograder.misconceptions import misconceptions
+from autograder.reference import reference
+from autograder.source import checked_exercise, labs, read_source, tags
+from course.checking.lab import PUBLIC, load
+from course.checking.reply import pack, unpack
+from tests.unusual import unusual_solutions
+
+SECRETS = [f"secret {i}" for i in range(10)]
+GRADED = [(lab, exercise) for lab in labs() for cell in read_source(lab).cells if (exercise := checked_exercise(cell))]
+ASKED = [(lab, exercise) for lab in labs() for exercise in load(lab).questions]
+WRONG = [
+    pytest.param(lab, exercise, function, hint, id=f"{exercise}-{function.__name__}")
+    for lab, exercise in ASKED
+    for function, hint in misconceptions(lab, exercise)
+]
+RIGHT = [
+    pytest.param(lab, exercise, function, id=f"{exercise}-{function.__name__}")
+    for lab, exercise in ASKED
+    for function in unusual_solutions(lab, exercise)
+]
+
+
+@functools.cache
+def expected(lab, exercise, seed):
+    return reference(lab).expected(exercise, seed)
+
+
+def verdict(lab, exercise, function, seed):
+    """As the judge reaches it: the replies cross as bytes."""
+    replies = load(lab).find(exercise).put(function, seed)
+    return reference(lab).verdict(exercise, seed, unpack(pack(replies)))
+
+
+@pytest.mark.parametrize(("lab", "exercise"), ASKED)
+def test_the_solution_is_right_under_a_hundred_secrets(lab, exercise):
+    solution = reference(lab).namespace[exercise]
+    wrong = [i for i in range(100) if not verdict(lab, exercise, solution, f"secret {i}").right]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("lab", "exercise", "function", "hint"), WRONG)
+def test_a_misconception_is_rejected_and_recognised(lab, exercise, function, hint):
+    for seed in [PUBLIC, *SECRETS]:
+        found = verdict(lab, exercise, function, seed)
+        assert not found.right, seed
+        assert found.hint == hint, seed
+
+
+@pytest.mark.parametrize(("lab", "exercise", "function"), RIGHT)
+def test_an_unusual_solution_is_accepted(lab, exercise, function):
+    for seed in [PUBLIC, *SECRETS]:
+        assert verdict(lab, exercise, function, seed).lines == [f"✓ {exercise}: right"], seed
+
+
+@pytest.mark.parametrize(("lab", "exercise"), GRADED)
+def test_every_graded_exercise_has_its_misconceptions_and_unusual_solutions(lab, exercise):
+    assert len(misconceptions(lab, exercise)) >= 3
+    assert len(unusual_solutions(lab, exercise)) >= 2
+
+
+@pytest.mark.parametrize(("lab", "exercise"), GRADED)
+def test_an_exercise_earns_its_points_though_no_other_one_is_solved(lab, exercise):
+    namespace = {}
+    for cell in read_source(lab).cells:
+        if cell.cell_type != "code" or tags(cell) & {"see", "train"} or cell.source.startswith("check("):
+            continue
+        solves = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if solves in (None, exercise):
+            exec(cell.source, namespace)
+    assert verdict(lab, exercise, namespace[exercise], "alone").right
+
+
+@pytest.mark.parametrize(("lab", "exercise"), ASKED)
+def test_different_secrets_ask_for_different_answers(lab, exercise):
+    """A stored answer is worth nothing: except for questions with yes-or-no answers, whose order is drawn."""
+    packed = {pack(expected(lab, exercise, seed)) for seed in [PUBLIC, *SECRETS]}
+    assert len(packed) > 1
