@@ -1,0 +1,14 @@
+"""Fixtures that more than one test module uses."""
+
+import pytest
+import torch
+
+
+def _devices():
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+@pytest.fixture(params=_devices())
+def device(request):
+    """Every kind of device this machine has and the course's numbers must agree on."""
+    return torch.device(request.param)
