@@ -24,6 +24,7 @@ import numpy as np
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 from autograder import LABS, ROOT, SOLUTIONS
 from autograder.reference import Reference
@@ -111,6 +112,7 @@ def execute(lab: str) -> NotebookNode:
                 record_timing=False,
                 store_widget_state=False,
                 on_cell_start=_announce(lab, len(notebook.cells)),
+                config=Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp"}}),
             )
             client.execute()
     finally:
@@ -189,6 +191,8 @@ def _generate(lab: str, destination: Path, scratch: str) -> None:
     environment = os.environ | {
         "COURSE_GRADEBOOK": f"sqlite:///{scratch}/gradebook.db",
         "TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR": "1",
+        # nbgrader starts alembic by its bare name
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     done = subprocess.run(
         command, cwd=ROOT / "autograder", env=environment, text=True, capture_output=True, check=False

@@ -26,6 +26,9 @@ c.CourseDirectory.ignore = [
 c.CourseDirectory.db_url = os.environ.get("COURSE_GRADEBOOK", f"sqlite:///{HERE}/gradebook.db?timeout=60")
 c.Exchange.root = os.environ.get("COURSE_EXCHANGE", str(HERE / "exchange"))
 
+if os.name == "posix":  # sockets that are files: no open port, and no warning about one on stderr
+    c.KernelManager.transport = "ipc"
+
 c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("your code here")'}
 # nbgrader's own steps, with ours among them
 c.GenerateAssignment.preprocessors = [

@@ -1,5 +1,6 @@
 """The build: deterministic, nothing stale, nothing that belongs to the solution in what students get."""
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -89,7 +90,9 @@ def test_the_student_gets_no_line_of_a_solution_and_no_misconception(lab):
     assert (inside - outside) & given == set()
     for exercise in load(lab).questions:
         for function, hint in misconceptions(lab, exercise):
-            assert all(hint not in content and function.__name__ not in content for content in files)
+            wrong = {line for line in code_lines(inspect.getsource(function)) if line.startswith(("return ", "def "))}
+            assert all(hint not in content for content in files)
+            assert (wrong - outside) & given == set()
     assert "SOLUTION" not in text
     assert "ubric" not in text
 
@@ -155,7 +158,7 @@ def test_no_solution_file_is_copied_to_students(tmp_path):
 
 # ---- bad sources ----------------------------------------------------------------------------------------------------
 
-HEAD = "---\njupytext:\n  text_representation:\n    format_name: myst\nkernelspec:\n  name: python3\n---\n\n"
+HEAD = "---\njupytext:\n  text_representation:\n    format_name: myst\nkernelspec:\n  display_name: Python 3\n  name: python3\n---\n\n"
 
 
 @pytest.mark.parametrize(

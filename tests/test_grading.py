@@ -80,9 +80,11 @@ class Graded:
 
 
 def nbgrader(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    # as in an activated environment, and with the setting that the instructor's page asks for
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR": "1"}
+    command = [sys.executable, "-m", "nbgrader", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -226,11 +228,7 @@ def test_a_broken_configuration_stops_the_command(checkout, tmp_path):
     )
     config = tmp_path / "autograder" / "nbgrader_config.py"
     config.write_text(config.read_text() + "\nc.Judge.secret = 1 / 0\n")
-    environment = os.environ | {"TRAITLETS_APPLICATION_RAISE_CONFIG_FILE_ERROR": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "nbgrader", "autograde", LAB],
-        cwd=config.parent, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = nbgrader(config.parent, "autograde", LAB)
     assert done.returncode != 0
     assert "ZeroDivisionError" in done.stderr
 

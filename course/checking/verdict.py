@@ -8,6 +8,9 @@ from course.checking.compare import compare
 from course.checking.reply import Reply
 
 
+MANY_CASES = 6  # more are counted, not listed
+
+
 @dataclass(frozen=True)
 class Misconception:
     """A typical wrong answer to one draw, and the hint for whoever gives it."""
@@ -44,7 +47,11 @@ class Verdict:
         if not good and len(set(bad.values())) == 1:
             lines = [f"✗ {self.exercise}: it {next(iter(bad.values()))}."]
         else:
-            where = f"right for {_listed(good)}; wrong for {_listed(list(bad))}" if good else "wrong in every case"
+            where = "wrong in every case"
+            if good and len(self.problems) <= MANY_CASES:
+                where = f"right for {_listed(good)}; wrong for {_listed(list(bad))}"
+            elif good:
+                where = f"right in {len(good)} of {len(self.problems)} cases"
             lines = [f"✗ {self.exercise}: {where}."]
             shown = list(bad.items())[: 1 if self.hint else 3]
             lines += [f"For {case}, it {problem}." for case, problem in shown]

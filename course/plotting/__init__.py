@@ -16,6 +16,7 @@ of any device.
 
 from course.plotting.clouds import origins, signed_map, snapshots, time_color
 from course.plotting.curves import histogram, orders
+from course.plotting.learning import distance_by_steps, error_over_time, loss_curve, pairs
 from course.plotting.over_time import band, curve, occupancy, paths, quadratic_variation, side_histogram
 from course.plotting.plane import density, samples, slope_field, stability_regions, trajectories, vector_field
 from course.plotting.style import ACCENTS, DATA, MODEL, NOISE, TRUTH, figure, label, png, show
@@ -29,12 +30,16 @@ __all__ = [
     "band",
     "curve",
     "density",
+    "distance_by_steps",
+    "error_over_time",
     "figure",
     "histogram",
     "label",
+    "loss_curve",
     "occupancy",
     "orders",
     "origins",
+    "pairs",
     "paths",
     "png",
     "quadratic_variation",

@@ -33,7 +33,7 @@ def snapshots(
         if log_prob is not None:
             plane.density(ax, lambda place, now=now: log_prob(place, now), bounds, n=110)
         plane.samples(ax, x, time_color(now), size)
-        ax.set(xlim=(left, right), ylim=(bottom, top), xlabel=" ", ylabel=" ", xticks=[], yticks=[])
+        ax.set(xlim=(left, right), ylim=(bottom, top), xlabel="", ylabel="", xticks=[], yticks=[])
 
 
 def origins(ax: Axes, x: Array, data: Array, weights: Array, bounds: Bounds) -> None:

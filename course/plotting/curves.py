@@ -34,20 +34,24 @@ def histogram(
     return bars
 
 
-def orders(ax: Axes, h: Array, errors: Mapping[str, Array], slopes: Mapping[str, float] | None = None) -> None:
+def orders(
+    ax: Axes,
+    h: Array,
+    errors: Mapping[str, Array],
+    slopes: Mapping[str, float] | None = None,
+    colors: Mapping[str, str] | None = None,
+) -> None:
     """Error against step size, log-log: one line per method, named with the slope read off from it.
 
-    h (k,) > 0;  errors: {"Euler": (k,) > 0, ...};  slopes: {"Euler": 1, ...} what theory says, as triangles.
+    h (k,) > 0;  errors: {"Euler": (k,) > 0, ...};  slopes: {"Euler": 1, ...} what theory says, as triangles;
+    colors: {"Euler": "#0B6FB8", ...}, so that a method keeps its colour from figure to figure (else ACCENTS in turn).
     """
     h = style.array(h)
-    known = [(slopes or {}).get(name) for name in errors]
-    distinct = set(known) <= {1, 2, 3, 4} and len(set(known)) == len(known)
     ax.set(xscale="log", yscale="log")
     ends = []
     for i, (name, error) in enumerate(errors.items()):
         error = style.array(error)
-        # An order keeps the colour it has in stability_regions, where every method has an order of its own.
-        color = ACCENTS[(int(known[i] or 1) - 1 if distinct else i) % len(ACCENTS)]
+        color = (colors or {}).get(name, ACCENTS[i % len(ACCENTS)])
         if error.shape != h.shape or (error <= 0).any() or (h <= 0).any():
             raise ValueError(f"Wanted one positive error per step size for {name!r}, got {error} for h={h}.")
         slope = np.polyfit(np.log(h), np.log(error), 1)[0]
