@@ -37,6 +37,8 @@ $(VENV)/installed-lab: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the course with everything that tests need (PyTorch is large: some minutes the first time) ..."
 	@$(PIP) -e ".[test]" || { echo "The installation failed: is there a network connection and some 3 GB of free disk space?"; exit 1; }
+	@# a peer to compare with, which asks for far more than the parts we compare need
+	@$(PIP) --no-deps torchcfm
 	@touch $@
 
 lab: $(VENV)/installed-lab
