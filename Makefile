@@ -46,7 +46,7 @@ lab: $(VENV)/installed-lab
 	@options="$(ARGS)"; \
 	if [ "$$(id -u)" = 0 ]; then options="--allow-root $$options"; fi; \
 	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then options="--no-browser $$options"; fi; \
-	exec $(BIN)/jupyter lab labs/$(LAB)/$(LAB).ipynb $$options
+	exec $(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/labs/$(LAB)/$(LAB).ipynb $$options
 
 test: $(VENV)/installed-test
 	@$(BIN)/python -m pytest $(ARGS)

@@ -111,6 +111,7 @@ def execute(lab: str) -> NotebookNode:
                 resources={"metadata": {"path": folder}},
                 record_timing=False,
                 store_widget_state=False,
+                coalesce_streams=True,
                 on_cell_start=_announce(lab, len(notebook.cells)),
                 config=Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp"}}),
             )

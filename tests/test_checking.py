@@ -212,8 +212,9 @@ def test_float64_is_held_to_a_finer_tolerance_than_float32():
 
 
 def test_infinity_and_nan_are_right_where_they_are_expected():
-    strange = torch.tensor([1.0, torch.inf])
+    strange = torch.tensor([1.0, torch.inf, torch.nan])
     assert compare(reply(strange), reply(strange)) is None
+    assert compare(reply(torch.ones(3)), reply(strange)) is not None
 
 
 @pytest.mark.parametrize("number", [2.0, np.float32(2.0), torch.tensor(2.0), torch.tensor([2.0]), 2])

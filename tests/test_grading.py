@@ -112,7 +112,7 @@ def graded(checkout) -> Graded:
     log = ""
     for command in [
         ("generate_assignment", LAB, "--force"),
-        ("autograde", LAB, "--Judge.timeout=20", "--Judge.question_timeout=10", "--Judge.secret=a secret of this test"),
+        ("autograde", LAB, "--Judge.timeout=30", "--Judge.question_timeout=15", "--Judge.secret=a secret of this test"),
         ("generate_feedback", LAB),
         ("export",),
     ]:
@@ -174,8 +174,8 @@ def test_feedback_names_the_mistake(graded):
 
 
 def test_feedback_says_why_something_was_stopped(graded):
-    assert f"✗ {FIRST}: it was stopped: it ran for more than 10 seconds." in graded.feedback("endless")
-    assert "✗ this cell: it was stopped: it ran for more than 20 seconds." in graded.feedback("endless_cell")
+    assert f"✗ {FIRST}: it was stopped: it ran for more than 15 seconds." in graded.feedback("endless")
+    assert "✗ this cell: it was stopped: it ran for more than 30 seconds." in graded.feedback("endless_cell")
     assert f"✗ {FIRST}: it was stopped: it ended the Python process." in graded.feedback("dies")
     assert f"✗ {FIRST}: it gave no answer that can be read." in graded.feedback("flood")
     assert "could not be read as a notebook" in graded.feedback("not_a_notebook")
