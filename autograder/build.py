@@ -27,6 +27,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from autograder import LABS, ROOT, SOLUTIONS
+from autograder.judge import quiet_transport
 from autograder.reference import Reference
 from autograder.source import SourceError, labs, read_source, source_path
 from course.checking.lab import ANSWERS, PUBLIC, read_answers, write_answers
@@ -113,7 +114,7 @@ def execute(lab: str) -> NotebookNode:
                 store_widget_state=False,
                 coalesce_streams=True,
                 on_cell_start=_announce(lab, len(notebook.cells)),
-                config=Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp"}}),
+                config=Config({"KernelManager": quiet_transport()}),
             )
             client.execute()
     finally:

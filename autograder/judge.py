@@ -8,10 +8,13 @@ A cell that runs too long or kills its kernel is stopped with its kernel; the no
 that it costs its own points only.
 """
 
+import atexit
 import hashlib
 import hmac
 import os
 import secrets
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,16 @@ from autograder.source import checked_exercise, tags
 from course.checking.lab import MIME
 from course.checking.reply import MAX_BYTES, Reply, unpack
 from course.checking.verdict import Verdict, error_lines
+
+
+def quiet_transport() -> dict[str, str]:
+    """A KernelManager's settings for sockets that are files: no open port, and no warning about one for each kernel."""
+    if os.name != "posix":
+        return {}
+    folder = tempfile.mkdtemp(prefix="kernel-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # an absolute path: the kernel's working folder is another
+    return {"transport": "ipc", "ip": str(Path(folder) / "socket")}
 
 
 class Judge(Execute):

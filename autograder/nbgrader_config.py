@@ -9,9 +9,9 @@ sys.path.insert(0, str(HERE.parent))
 
 from nbgrader import preprocessors as steps  # noqa: E402
 
-from autograder.judge import Judge  # noqa: E402
+from autograder.judge import Judge, quiet_transport  # noqa: E402
 from autograder.rebuild import Rebuild, SubmissionExporter  # noqa: E402
-from autograder.release import LetErrorsPass  # noqa: E402
+from autograder.release import STUB, LetErrorsPass, NameStubs  # noqa: E402
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821
 
@@ -26,14 +26,14 @@ c.CourseDirectory.ignore = [
 c.CourseDirectory.db_url = os.environ.get("COURSE_GRADEBOOK", f"sqlite:///{HERE}/gradebook.db?timeout=60")
 c.Exchange.root = os.environ.get("COURSE_EXCHANGE", str(HERE / "exchange"))
 
-if os.name == "posix":  # sockets that are files: no open port, and no warning about one on stderr
-    c.KernelManager.transport = "ipc"
+c.KernelManager.update(quiet_transport())
 
-c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("your code here")'}
+c.ClearSolutions.code_stub = {"python": f'raise NotImplementedError("{STUB}")'}
 # nbgrader's own steps, with ours among them
 c.GenerateAssignment.preprocessors = [
     steps.LockCells,
     steps.ClearSolutions,
+    NameStubs,
     steps.ClearOutput,
     steps.CheckCellMetadata,
     steps.ComputeChecksums,

@@ -1,9 +1,22 @@
-"""The last step from a lab's solution to the student's notebook."""
+"""The last steps from a lab's solution to the student's notebook."""
 
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from autograder.source import tags
+
+STUB = "your code here"
+
+
+class NameStubs(NbGraderPreprocessor):
+    """Lets an open exercise say which one it is, wherever it is called."""
+
+    def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
+        """Put the exercise's name into the stub that nbgrader has left."""
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if cell.cell_type == "code" and name:
+            cell.source = cell.source.replace(f'"{STUB}"', f'"{name} is yours to write"')
+        return cell, resources
 
 
 class LetErrorsPass(NbGraderPreprocessor):

@@ -5,6 +5,7 @@ base64 arrays), `unpack` reads them back and trusts nothing: this is what crosse
 """
 
 import base64
+import inspect
 import json
 import linecache
 import traceback
@@ -45,12 +46,12 @@ class Reply:
     value: Any = None
     error: str | None = None
     where: str | None = None
-    changed: tuple[int, ...] = ()
+    changed: tuple[str, ...] = ()
     sample: bool = False
 
     def map(self, function: Callable[[Any], Any]) -> "Reply":
         """The reply with `function` applied to its value."""
-        if self.error is not None:
+        if self.error is not None or self.value is None:
             return self
         try:
             return replace(self, value=function(self.value))
@@ -67,16 +68,29 @@ class Reply:
 
 
 def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Reply:
-    """Call `function`, come what may, and say what happened."""
-    before = [arg.clone() if isinstance(arg, torch.Tensor) else None for arg in args]
+    """Call `function` with copies of the tensors among its arguments, come what may, and say what happened."""
+    own = [arg.clone() if isinstance(arg, torch.Tensor) else arg for arg in args]
     try:
-        value = function(*args, **kwargs)
+        value = function(*own, **kwargs)
     except (Exception, SystemExit) as error:
         return Reply(error=f"{_name(error)}: {error}" if str(error) else _name(error), where=_line_of(error))
-    changed = tuple(
-        i + 1 for i, (arg, old) in enumerate(zip(args, before, strict=True)) if old is not None and _differ(arg, old)
-    )
-    return Reply(value=value, changed=changed)
+    tensors = [i for i, arg in enumerate(args) if isinstance(arg, torch.Tensor)]
+    changed = [i for i in tensors if _differ(own[i], args[i])]
+    return Reply(value=_own(value), changed=tuple(_parameter(function, i) for i in changed))
+
+
+def _own(value: Any) -> Any:
+    """The value with its tensors copied: the function may write into them when it is called again."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    return type(value)(map(_own, value)) if type(value) in (list, tuple) else value
+
+
+def _parameter(function: Callable[..., Any], i: int) -> str:
+    try:
+        return list(inspect.signature(function).parameters)[i]
+    except (TypeError, ValueError, IndexError):
+        return f"argument {i + 1}"
 
 
 def _differ(new: torch.Tensor, old: torch.Tensor) -> bool:
@@ -103,7 +117,6 @@ def _freeze(value: Any, depth: int = 0) -> Any:
     if isinstance(value, torch.Tensor):
         tensor = value.detach().resolve_conj().resolve_neg()
         plain = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
-        # a copy: the student's function may change the tensor it returned when it is called again
         return Array(plain.cpu().numpy().copy(), str(value.dtype).removeprefix("torch."), value.device.type)
     if isinstance(value, np.generic):
         value = value.item()
@@ -153,7 +166,7 @@ def _decode_reply(data: dict[str, Any]) -> Reply:
     def text(key: str) -> str | None:
         return None if data[key] is None else str(data[key])[:2000]
 
-    changed = tuple(int(i) for i in data["changed"])
+    changed = tuple(str(name)[:100] for name in data["changed"])
     return Reply(_decode(data["value"]), text("error"), text("where"), changed, bool(data["sample"]))
 
 

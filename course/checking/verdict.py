@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from course.checking.compare import compare
 from course.checking.reply import Reply
 
-
 MANY_CASES = 6  # more are counted, not listed
 
 
