@@ -32,7 +32,7 @@ def loss_curve(
 
 
 def error_over_time(ax: Axes, t: Array, errors: Mapping[str, Array], colors: Mapping[str, str] | None = None) -> None:
-    """Errors over the path, t (m,) inside (0, 1), errors {"name": (m,) > 0}; the time axis is stretched at both ends."""
+    """Errors over the path, t (m,) inside (0, 1), {"name": (m,) > 0}; the time axis is stretched at both ends."""
     t, ends = style.array(t), []
     ax.set(xscale="logit", yscale="log")
     for i, (name, error) in enumerate(errors.items()):
