@@ -213,10 +213,19 @@ def forged(lab: str) -> NotebookNode:
     return notebook
 
 
+FLOOD = """
+import torch
+from IPython.display import display
+from course.checking.lab import MIME
+def {name}(*args):
+    display({{MIME: "x" * 20_000_000}}, raw=True)
+    return torch.zeros(50_000_000)
+"""
+
+
 def flood(lab: str) -> NotebookNode:
     """Answers a question with far more than anybody asked for; everything else is right."""
     notebook = perfect(lab)
     first = next(iter(points(lab)))
-    source = f"import torch\ndef {first}(*args):\n    return torch.zeros(50_000_000)"
-    notebook.cells[find(notebook, first)].source = source
+    notebook.cells[find(notebook, first)].source = FLOOD.format(name=first)
     return notebook

@@ -135,6 +135,10 @@ def test_what_is_not_a_value_is_known_by_its_type_only():
     assert there_and_back(np.array([object()])) == Other("ndarray")
 
 
+def test_a_tensor_of_absurd_size_is_known_by_its_shape_only():
+    assert there_and_back(torch.zeros(1).expand(10**9)) == Other("tensor of shape (1000000000,)")
+
+
 def test_an_object_that_claims_to_equal_everything_is_only_a_type_name():
     class Yes:
         def __eq__(self, other):

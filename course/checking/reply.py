@@ -8,6 +8,7 @@ import base64
 import inspect
 import json
 import linecache
+import math
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 MAX_BYTES = 16_000_000  # one question's packed replies
+MAX_NUMBERS = 1_000_000  # in one array; a larger one is known by its shape only
 _COURSE = str(Path(__file__).resolve().parents[1])
 _KINDS = {"b", "i", "u", "f", "c"}
 
@@ -114,6 +116,8 @@ def _line_of(error: BaseException) -> str | None:
 
 
 def _freeze(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, (torch.Tensor, np.ndarray)) and math.prod(value.shape) > MAX_NUMBERS:
+        return Other(f"{'tensor' if isinstance(value, torch.Tensor) else 'NumPy array'} of shape {tuple(value.shape)}")
     if isinstance(value, torch.Tensor):
         tensor = value.detach().resolve_conj().resolve_neg()
         plain = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
