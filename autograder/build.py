@@ -100,16 +100,18 @@ def execute(lab: str) -> NotebookNode:
     notebook = read_source(lab)
     probe = nbformat.v4.new_code_cell(_IMPORTED, id="probe")
     notebook.cells.append(probe)
-    environment = {"COURSE_STATIC": "1", "COURSE_PROGRESS": "off", "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
+    environment = {"COURSE_STATIC": "1", "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
     previous = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / lab  # alone in there, so that `progress()` sees this run only
+            folder.mkdir()
             client = NotebookClient(
                 notebook,
                 timeout=1800,
                 kernel_name="python3",
-                resources={"metadata": {"path": folder}},
+                resources={"metadata": {"path": str(folder)}},
                 record_timing=False,
                 store_widget_state=False,
                 coalesce_streams=True,

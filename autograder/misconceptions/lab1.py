@@ -1,5 +1,6 @@
 """Typical mistakes in Lab 1, ODEs and SDEs."""
 
+import itertools
 import math
 
 import torch
@@ -240,6 +241,32 @@ def rk4_last_time_halfway(u, x, t, h):
     return runge_kutta(u, x, t, h, (0, 1 / 2, 1 / 2, 1 / 2), MATRIX, WEIGHTS)
 
 
+@misconception(
+    "rk4_step",
+    "The last slope's time is the end of the step, but its state is only halfway there: follow the third slope for "
+    "the whole of h.",
+)
+def rk4_last_state_halfway(u, x, t, h):
+    return runge_kutta(u, x, t, h, NODES, ((), (1 / 2,), (0, 1 / 2), (0, 0, 1 / 2)), WEIGHTS)
+
+
+@misconception(
+    "rk4_step",
+    "The slopes were added, not averaged: the weights 1, 2, 2, 1 add up to six, and in a constant field the step is "
+    "six times too long.",
+)
+def rk4_adds_the_slopes(u, x, t, h):
+    return runge_kutta(u, x, t, h, NODES, MATRIX, (1, 2, 2, 1))
+
+
+@misconception(
+    "rk4_step",
+    "The two slopes in the middle were taken at time t. Half a step in the state is half a step in time, too.",
+)
+def rk4_middle_slopes_at_the_start(u, x, t, h):
+    return runge_kutta(u, x, t, h, (0, 0, 0, 1), MATRIX, WEIGHTS)
+
+
 @misconception("rk4_step", "All four slopes were taken at time t. Each has its own: t, twice t + h / 2, and t + h.")
 def rk4_time_stands_still(u, x, t, h):
     return runge_kutta(u, x, t, h, (0, 0, 0, 0), MATRIX, WEIGHTS)
@@ -322,6 +349,21 @@ def simulate_hands_over_the_next_time(step, x, t):
 def simulate_makes_even_steps(step, x, t):
     m = len(t) - 1
     return trajectory(step, x, t[:-1], [(t[-1] - t[0]) / m] * m)
+
+
+@misconception(
+    "simulate",
+    "Every step is as long as the first one. The grid may be uneven: each step is as long as its own gap in the grid.",
+)
+def simulate_repeats_the_first_size(step, x, t):
+    return trajectory(step, x, t[:-1], [t[1] - t[0]] * (len(t) - 1))
+
+
+@misconception(
+    "simulate", "The rule was handed the number of the step, k, as the time. The time at which step k begins is t[k]."
+)
+def simulate_hands_over_the_index(step, x, t):
+    return trajectory(step, x, range(len(t) - 1), t.diff())
 
 
 @misconception("simulate", "The clock stands still: every step was told the time t[0]. Step k begins at time t[k].")
@@ -641,7 +683,8 @@ def tests_every_bit(simulate):
 @misconception(
     "loop_test",
     "Right loops fail your test too. If it compares with the exact solution while the rule makes an error of its own, "
-    "that error is not the loop's fault: choose a rule that is exact.",
+    "that error is not the loop's fault: choose a rule that is exact. If your rule is exact: is row 0 of your "
+    "expectation x itself, and do you allow for rounding (torch.allclose)?",
 )
 def tests_the_rule_as_well(simulate):
     xs = simulate(lambda x, t, h: x - h * x, STATES.clone(), UNEVEN)
@@ -713,6 +756,24 @@ def path_summed_over_samples(t, noise):
 )
 def path_scaled_after_the_sum(t, noise):
     return (t - t[0]).sqrt().reshape(-1, 1, 1) * from_zero(noise)
+
+
+@misconception(
+    "brownian_path",
+    "The sum of the noise was scaled by the root of the last step size alone. Each increment has its own step size: "
+    "scale it before it is added.",
+)
+def path_scaled_by_the_last_step(t, noise):
+    return from_zero(noise) * torch.cat([sizes(t)[:1], sizes(t)]).sqrt()
+
+
+@misconception(
+    "brownian_path",
+    "The sum of the noise was scaled by the root of t. Scale each increment by the root of its own step size, then "
+    "add; and mind that W is zero at t[0], whatever t[0] is.",
+)
+def path_times_the_root_of_time(t, noise):
+    return t.sqrt().reshape(-1, 1, 1) * from_zero(noise)
 
 
 @misconception("brownian_path", "All increments have the same size. On an uneven grid, each has its own step size.")
@@ -867,6 +928,26 @@ def noise_shared_by_the_batch(u, sigma, x, t, h, noise):
     return x + h * u(x, t) + sigma(t) * h**0.5 * noise[:1]
 
 
+@misconception(
+    "euler_maruyama_step", "The drift has the wrong sign: it moves the state along u(x, t), as in an Euler step."
+)
+def drift_subtracted(u, sigma, x, t, h, noise):
+    return x - h * u(x, t) + sigma(t) * h**0.5 * noise
+
+
+@misconception(
+    "euler_maruyama_step",
+    "The noise was subtracted. That has the same law, but it is another path than the one that the noise belongs to.",
+)
+def noise_subtracted(u, sigma, x, t, h, noise):
+    return x + h * u(x, t) - sigma(t) * h**0.5 * noise
+
+
+@misconception("euler_maruyama_step", "The drift is missing: without noise, the step must be an Euler step.")
+def forgets_the_drift(u, sigma, x, t, h, noise):
+    return x + sigma(t) * h**0.5 * noise
+
+
 @misconception("euler_maruyama_step", "There is no noise in this step: it is Euler's method for the drift alone.")
 def forgets_the_noise(u, sigma, x, t, h, noise):
     return x + h * u(x, t)
@@ -995,9 +1076,19 @@ def variance_of_the_noise_alone(x0, t, theta, sigma):
     return math.exp(-theta * t) * x0, sigma**2 * t
 
 
-@misconception("ornstein_uhlenbeck_moments", "sigma is not squared in the variance.")
+@misconception("ornstein_uhlenbeck_moments", "Your variance contains sigma; it must contain sigma squared.")
 def variance_with_sigma(x0, t, theta, sigma):
     return math.exp(-theta * t) * x0, sigma / (2 * theta) * (1 - math.exp(-2 * theta * t))
+
+
+@misconception(
+    "ornstein_uhlenbeck_moments",
+    "The variance is multiplied by theta where it should be divided by it: a stronger pull makes it smaller. "
+    "In Python, a / 2 * b is (a / 2) * b: put 2 * theta in parentheses.",
+)
+def variance_times_theta(x0, t, theta, sigma):
+    mean, variance = moments(x0, t, theta, sigma)
+    return mean, theta**2 * variance
 
 
 @misconception(
@@ -1023,6 +1114,9 @@ def mean_with_double_rate(x0, t, theta, sigma):
 
 
 # ---- ornstein_uhlenbeck_sample --------------------------------------------------------------------------------------
+
+
+OTHER_SEEDS = itertools.cycle(range(5))  # one for each call in the question
 
 
 def standard_normal(x0, generator):
@@ -1109,6 +1203,22 @@ def returns_the_mean(x0, t, theta, sigma, generator=None):
 
 @misconception(
     "ornstein_uhlenbeck_sample",
+    "The mean is missing: the noise must be added to where the drift has carried x0 in the time t.",
+)
+def forgets_the_mean(x0, t, theta, sigma, generator=None):
+    return math.sqrt(moments(x0, t, theta, sigma)[1]) * standard_normal(x0, generator)
+
+
+@misconception(
+    "ornstein_uhlenbeck_sample",
+    "The draws are centred on x0 itself. In the time t the drift has pulled the mean closer to zero.",
+)
+def forgets_the_decay(x0, t, theta, sigma, generator=None):
+    return x0 + math.sqrt(moments(x0, t, theta, sigma)[1]) * standard_normal(x0, generator)
+
+
+@misconception(
+    "ornstein_uhlenbeck_sample",
     "These are draws after an infinite time, which have forgotten x0. After a time t, the mean still remembers it.",
 )
 def draws_from_the_stationary_law(x0, t, theta, sigma, generator=None):
@@ -1120,6 +1230,17 @@ def draws_from_the_stationary_law(x0, t, theta, sigma, generator=None):
     "The law is right, but the noise does not come from the generator that was handed in, so a run cannot be repeated.",
 )
 def ignores_the_generator(x0, t, theta, sigma, generator=None):
+    mean, variance = moments(x0, t, theta, sigma)
+    # as torch.randn_like(x0), but the same in every build: a noise that no call before has had
+    return mean + math.sqrt(variance) * standard_normal(x0, torch.Generator().manual_seed(next(OTHER_SEEDS)))
+
+
+@misconception(
+    "ornstein_uhlenbeck_sample",
+    "The law is right, but every call draws the same numbers, whatever the generator: the seed is fixed. The noise "
+    "must come from the generator that was handed in.",
+)
+def fixes_the_seed(x0, t, theta, sigma, generator=None):
     mean, variance = moments(x0, t, theta, sigma)
     return mean + math.sqrt(variance) * standard_normal(x0, torch.Generator().manual_seed(0))
 
@@ -1136,7 +1257,8 @@ def langevin_without_half(score, sigma, x, t):
 
 
 @misconception(
-    "langevin_drift", "sigma is not squared. The drift balances the variance that the noise adds, not its size."
+    "langevin_drift",
+    "Your drift contains sigma; it must contain sigma squared, for it balances the variance that the noise adds.",
 )
 def langevin_with_sigma(score, sigma, x, t):
     return sigma(t) * score(x, t)

@@ -1,5 +1,7 @@
 """The questions of Lab 1, ODEs and SDEs: what each exercise is asked, and on which inputs."""
 
+from dataclasses import replace
+
 import torch
 
 from course.checking import Lab
@@ -51,6 +53,10 @@ def growing(t):
     return 0.4 + t**2
 
 
+def for_each_of_16(t):
+    return (0.4 + t**2) * torch.linspace(0.5, 2.0, 16)[:, None]
+
+
 def in_proportion(x, t):
     return 0.7 * x
 
@@ -69,6 +75,17 @@ def its_bend(x, t):
 
 def double(number):
     return torch.tensor(number, dtype=torch.float64)
+
+
+def whether_same(first, second):
+    """One reply that says in words whether two have the same values; it is the one that failed, if one did."""
+
+    def compare(pair):
+        tensors = all(torch.is_tensor(value) for value in pair)  # if not, every other case says so
+        same = not tensors or torch.allclose(*pair, rtol=1e-4, atol=1e-5, equal_nan=True)
+        return "the same values" if same else "other values"
+
+    return second if second.error else replace(first, value=(first.value, second.value)).map(compare)
 
 
 @question
@@ -298,10 +315,13 @@ def loop_test(answer, draw):
 @question
 def brownian_path(answer, draw):
     """Brownian paths from normal increments"""
+    t, noise = draw.grid(8), draw.normal(8, 4, 2)
+    uneven = answer(t, noise)
     return {
+        "the same noise twice": whether_same(uneven, answer(t, noise)),
         "steps of size one": answer(torch.arange(6.0), draw.normal(5, 4, 2)),
         "even steps": answer(torch.linspace(0, 1, 9), draw.normal(8, 4, 2)),
-        "uneven steps": answer(draw.grid(8), draw.normal(8, 4, 2)),
+        "uneven steps": uneven,
         "a grid in float64 that starts later": answer(
             draw.grid(6, start=1.0, stop=3.0, dtype=torch.float64), draw.normal(6, 4, 3, dtype=torch.float64)
         ),
@@ -325,10 +345,13 @@ def euler_maruyama_step(answer, draw):
     t, h = draw.uniform(0.4, 0.9), draw.uniform(0.3, 0.6)
     x, noise = draw.normal(16, 2), draw.normal(16, 2)
     images, image_noise = draw.normal(3, 1, 4, 4, dtype=torch.float64), draw.normal(3, 1, 4, 4, dtype=torch.float64)
+    constant_noise = answer(still, steady, x, t, h, noise)
     return {
+        "the same noise twice": whether_same(constant_noise, answer(still, steady, x, t, h, noise)),
         "no noise": answer(in_space_and_time, silent, x, t, h, noise),
-        "no drift and constant noise": answer(still, steady, x, t, h, noise),
+        "no drift and constant noise": constant_noise,
         "no drift and noise that grows in time": answer(still, growing, x, torch.tensor(t), torch.tensor(h), noise),
+        "no drift and a sigma (n, 1) of its own for each sample": answer(still, for_each_of_16, x, t, h, noise),
         "images in float64": answer(in_space_and_time, growing, images, double(t), double(h), image_noise),
     }
 
@@ -336,8 +359,9 @@ def euler_maruyama_step(answer, draw):
 @question
 def ornstein_uhlenbeck_moments(answer, draw):
     """Mean and variance of the Ornstein-Uhlenbeck process"""
-    # The variance after a long time stays away from 1, where it equals its root.
-    theta, sigma = draw.uniform(0.6, 0.85), draw.uniform(1.8, 2.2)
+    # The variance after a long time stays away from 1, where it equals its root, and theta squared from 1 / sigma,
+    # where theta in the wrong place and sigma without its square give the same number.
+    theta, sigma = draw.uniform(0.75, 0.85), draw.uniform(1.8, 2.2)
     x, images = draw.normal(16, 2), draw.normal(3, 1, 4, 4, dtype=torch.float64)
     return {
         "no noise": answer(x, draw.uniform(0.4, 0.8), theta, 0.0),
@@ -357,9 +381,9 @@ def ornstein_uhlenbeck_sample(answer, draw):
     """Exact draws from the Ornstein-Uhlenbeck process"""
     theta, generator = draw.uniform(0.9, 1.1), draw.generator()
     start, apart = draw.uniform_tensor(2, low=1.0, high=2.0), draw.normal(1000, 2)
-    before = generator.get_state()
-    short = answer(start.repeat(2000, 1), draw.uniform(0.2, 0.25), theta, draw.uniform(0.4, 0.5), generator)
-    drew = not torch.equal(before, generator.get_state())
+    twin = torch.Generator().set_state(generator.get_state())
+    shortly = start.repeat(2000, 1), draw.uniform(0.2, 0.25), theta, draw.uniform(0.4, 0.5)
+    short, again, otherwise = answer(*shortly, generator), answer(*shortly, twin), answer(*shortly, draw.generator())
     long = answer(start.repeat(1000, 1), draw.uniform(1.4, 1.6), theta, draw.uniform(1.8, 2.2), draw.generator())
     moved = answer(apart, draw.uniform(0.3, 0.4), theta, draw.uniform(0.4, 0.5), draw.generator())
     return {
@@ -367,7 +391,8 @@ def ornstein_uhlenbeck_sample(answer, draw):
         "the distance from the mean after a short time": short.map(from_the_mean).as_sample(),
         "a long time": long.as_sample(),
         "the dependence on the start": moved.map(lambda x: torch.stack([x[:, 0], apart[:, 0]], dim=1)).as_sample(),
-        "drawing from the generator that it is given": short.map(lambda x: drew),
+        "two draws from the same generator state": whether_same(short, again),
+        "two draws from different generator states": whether_same(short, otherwise),
     }
 
 

@@ -350,7 +350,7 @@ def maruyama_by_addcmul(u, sigma, x, t, h, noise):
 def maruyama_in_place(u, sigma, x, t, h, noise):
     y = x.clone()
     y.add_(u(x=x, t=t), alpha=float(h))
-    y.add_(noise, alpha=float(sigma(t) ** 2 * h) ** 0.5)
+    y.add_((sigma(t) ** 2 * h) ** 0.5 * noise)
     return y
 
 
