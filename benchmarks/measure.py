@@ -42,7 +42,8 @@ class Case:
     """One piece of work and the ways to do it, the first of them the base of all ratios.
 
     make(share) gives the problem with that share of its samples; agree(problem, result) raises if a result is wrong.
-    All of it is picklable: top-level functions, partials and numbers.
+    All of it is picklable: top-level functions, partials and numbers. With steps, how many each candidate makes, the
+    table says how many a second, not how much memory.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Case:
     agree: Callable[[Any, Any], None]
     device: str = "cpu"
     notes: list[str] = field(default_factory=list)
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def apart(function: Callable[..., Any], *args: Any) -> Any:
     memory of the process that starts it.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.ode", "benchmarks.sde"])
+    context.set_forkserver_preload(["benchmarks.ode", "benchmarks.sde", "benchmarks.marginal", "benchmarks.samplers"])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(function, *args).result()
 
@@ -131,6 +133,7 @@ def race(case: Case, settings: Settings) -> dict[str, list[float]]:
             raise ValueError(f"{case.title}: {candidate.name}: {error}") from None
         del result
     times: dict[str, list[float]] = {candidate.name: [] for candidate in case.candidates}
+    gc.freeze()  # what loaded code holds need not be looked through in every round
     for _ in range(settings.rounds):
         for candidate in case.candidates:
             gc.collect()  # what another candidate left in cycles
@@ -171,17 +174,21 @@ def high_water(of: int = resource.RUSAGE_SELF) -> float:
 
 def measured(case: Case, settings: Settings) -> Table:
     """The table of one case."""
-    peaks = [apart(peak, case, candidate, settings) for candidate in case.candidates]
+    peaks = [apart(peak, case, candidate, settings) for candidate in case.candidates if not case.steps]
     times = apart(race, case, settings)
     base = times[case.candidates[0].name]
+    if case.steps:
+        measure, last = "steps per second", [f"{case.steps / median(spent):,.0f}" for spent in times.values()]
+    else:
+        measure, last = "peak memory", [megabytes(most) for most in peaks]
     rows, notes = [], list(case.notes)
-    for candidate, most in zip(case.candidates, peaks, strict=True):
+    for candidate, cell in zip(case.candidates, last, strict=True):
         found = ratios(times[candidate.name], base)
-        rows.append([candidate.name, f"{median(found):.2f}", f"{found[0]:.2f}-{found[-1]:.2f}", megabytes(most)])
+        rows.append([candidate.name, f"{median(found):.2f}", f"{found[0]:.2f}-{found[-1]:.2f}", cell])
         if candidate.note:
             notes.append(f"{candidate.name}: {candidate.note}")
     title = f"{case.title} (1.00 = {duration(median(base))})"
-    return Table(title, ["", "time", "lowest-highest", "peak memory"], rows, notes)
+    return Table(title, ["", "time", "lowest-highest", measure], rows, notes)
 
 
 def megabytes(count: float) -> str:

@@ -1,46 +1,41 @@
 """The benchmarks run, measure what they say, and notice a wrong result; nothing here is about how fast."""
 
+import contextlib
+import io
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from autograder import LABS, ROOT
-from autograder.source import labs
-from benchmarks import check, grading, ode, sde
+from autograder import ROOT
+from benchmarks import __main__ as command
+from benchmarks import marginal, ode, samplers, sde, training
 from benchmarks.measure import Candidate, Case, Settings, Table, apart, peak, race, ratios, skipped
-from course.checking.lab import ANSWERS, load
 
+# `check` and `grading` are imported where they are used: `apart` has this file loaded in other processes, too.
 QUICK = Settings(rounds=2, quick=True)
-
-
-def files():
-    """Everything in the repository but what Python, git and the linters write."""
-    return {
-        path for path in ROOT.rglob("*") if not {"__pycache__", ".git"} & set(path.parts) and "_cache" not in str(path)
-    }
+# `grading` starts whole nbgrader runs, a minute and more; tests/test_grading.py holds its grader to account
+QUICKLY = ["ode", "sde", "training", "marginal", "samplers", "check"]
 
 
 @pytest.fixture(scope="module")
-def quick_run():
-    before = files()
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", "--markdown"],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout, files() - before
+def quick_run(tmp_path_factory):
+    """What a run prints, and the folder it was started from, empty before."""
+    folder, printed = tmp_path_factory.mktemp("quick"), io.StringIO()
+    apart(abs, 1)  # starts the server that forks: here, where it finds the benchmarks to load
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["benchmarks", *QUICKLY, "--quick", "--markdown"])
+        command.main()
+    return printed.getvalue(), folder
 
 
 def labels(printed):
     return [line.split("|")[1].strip() for line in printed.splitlines() if line.startswith("|")]
 
 
-@pytest.mark.parametrize("benchmark", [ode, sde])
+@pytest.mark.parametrize("benchmark", [ode, sde, training, marginal, samplers])
 def test_every_candidate_has_its_row(benchmark, quick_run):
     rows = labels(quick_run[0])
     for case in benchmark.cases(QUICK):
@@ -49,21 +44,44 @@ def test_every_candidate_has_its_row(benchmark, quick_run):
 
 
 def test_every_exercise_has_its_row_or_a_sentence_says_why_not(quick_run):
-    built = check.LAB in labs() and (ANSWERS / f"{check.LAB}.npz").exists()
+    from benchmarks import check
+
+    built = check.LAB in check.labs() and (check.ANSWERS / f"{check.LAB}.npz").exists()
     rows = set(labels(quick_run[0]))
     assert (
-        set(load(check.LAB).questions) <= rows if built else f"**Checks of {check.LAB}**\n\nSkipped: " in quick_run[0]
+        set(check.load(check.LAB).questions) <= rows
+        if built
+        else f"**Checks of {check.LAB}**\n\nSkipped: " in quick_run[0]
     )
 
 
-def test_both_graders_have_their_row_or_a_sentence_says_why_not(quick_run):
-    built = (LABS / grading.LAB / f"{grading.LAB}.ipynb").exists()
-    rows = set(labels(quick_run[0]))
-    assert {"stock nbgrader autograde", "our autograder"} <= rows if built else "is not built yet." in quick_run[0]
+def test_without_a_built_lab_grading_says_so(monkeypatch, tmp_path):
+    from benchmarks import grading
+
+    monkeypatch.setattr(grading, "LABS", tmp_path)
+    (table,) = grading.tables(QUICK)
+    assert f"Skipped: labs/{grading.LAB} is not built yet." in table.text()
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "peer", "missing", "row"),
+    [
+        (ode, "odeint", None, "torchdiffeq"),
+        (sde, "sdeint", None, "torchsde"),
+        (training, "HAS_TORCHCFM", False, "torchcfm"),
+        (samplers, "odeint", None, "torchdiffeq"),
+        (samplers, "ODESolver", None, "flow_matching"),
+    ],
+)
+def test_a_peer_that_is_missing_has_a_sentence_instead_of_a_row(benchmark, peer, missing, row, monkeypatch):
+    monkeypatch.setattr(benchmark, peer, missing)
+    for case in benchmark.cases(QUICK):
+        assert not [candidate for candidate in case.candidates if candidate.name.startswith(row)]
+        assert [note for note in case.notes if note.startswith(row) and "is not installed" in note]
 
 
 def test_nothing_is_left_behind(quick_run):
-    assert quick_run[1] == set()
+    assert list(quick_run[1].iterdir()) == []
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
@@ -71,7 +89,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
         [sys.executable, "-m", "benchmarks", "odes"], cwd=ROOT, text=True, capture_output=True, check=False
     )
     assert done.returncode == 2
-    assert "there is no benchmark called odes; there are ode, sde, check, grading" in done.stderr
+    assert f"there is no benchmark called odes; there are {', '.join(command.NAMES)}" in done.stderr
 
 
 def numbers(share):
@@ -125,6 +143,40 @@ def test_paths_of_another_law_are_noticed(snapshots):
     mean = paths.mean(1, keepdim=True)
     with pytest.raises(ValueError, match="variance"):
         sde.agree(problem, mean + 0.8 * (paths - mean))
+
+
+@pytest.mark.parametrize("method", samplers.METHODS)
+def test_other_samples_than_the_plain_loops_are_noticed(method):
+    case = next(case for case in samplers.cases(QUICK) if f" {method} " in case.title)
+    problem = case.make(0.1)
+    samples = samplers.plain_loop(problem)
+    samplers.agree(problem, samples)
+    with pytest.raises(ValueError, match="not those of the plain loop"):
+        samplers.agree(problem, samples + 1e-3 * (samples - problem.x))
+
+
+@pytest.mark.parametrize(("count", "t"), [(5, 0.5), (300, 0.95)])
+def test_other_velocities_than_the_exact_ones_are_noticed(count, t):
+    problem = marginal.Problem(1.0, n=500, count=count, t=t, repeats=1, device="cpu")
+    for blocks in 1, 3:
+        velocity = marginal.plainly(problem, marginal.broadcast, blocks)
+        marginal.agree(problem, velocity)
+    with pytest.raises(ValueError, match="not the exact ones"):
+        marginal.agree(problem, marginal.broadcast(problem.x, problem.path.data[1:], t))
+
+
+def test_a_broadcast_is_cut_only_where_memory_is_short():
+    assert marginal.blocks_that_fit(10_000, 5, "cpu") == 1
+    assert marginal.blocks_that_fit(10_000, 10**9, "cpu") > 100
+
+
+def test_a_loop_that_learns_by_another_rule_is_noticed(monkeypatch):
+    problem = training.Problem(1.0, batch=64, steps=3, device="cpu")
+    training.agree(problem, training.run(problem, training.plain_loop))
+    training.agree(problem, training.run(problem, training.with_train))
+    monkeypatch.setattr(training, "RATE", 1.1 * training.RATE)
+    with pytest.raises(ValueError, match="not those of the plain loop"):
+        training.agree(problem, training.run(problem, training.with_train))
 
 
 def test_a_ratio_compares_the_times_of_one_round():

@@ -158,7 +158,16 @@ def test_no_solution_file_is_copied_to_students(tmp_path):
 
 # ---- bad sources ----------------------------------------------------------------------------------------------------
 
-HEAD = "---\njupytext:\n  text_representation:\n    format_name: myst\nkernelspec:\n  display_name: Python 3\n  name: python3\n---\n\n"
+HEAD = """---
+jupytext:
+  text_representation:
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  name: python3
+---
+
+"""
 
 
 @pytest.mark.parametrize(

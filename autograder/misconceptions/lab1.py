@@ -192,7 +192,7 @@ def heun_is_euler(u, x, t, h):
 
 def runge_kutta(u, x, t, h, nodes, matrix, weights):
     """An explicit Runge-Kutta step from its tableau."""
-    slopes = []
+    slopes: list[torch.Tensor] = []
     for node, row in zip(nodes, matrix, strict=True):
         state = x + h * sum((a * s for a, s in zip(row, slopes, strict=True)), torch.zeros_like(x))
         slopes.append(u(state, t + node * h))

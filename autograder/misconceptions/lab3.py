@@ -1025,7 +1025,8 @@ def nearest(x, z):
     "from the least.",
 )
 def greedy(x, z):
-    cost, indices = torch.cdist(x, z), []
+    cost = torch.cdist(x, z)
+    indices: list[int] = []
     for row in cost:
         row = row.clone()
         row[indices] = torch.inf

@@ -82,7 +82,7 @@ def whether_same(first, second):
 
     def compare(pair):
         tensors = all(torch.is_tensor(value) for value in pair)  # if not, every other case says so
-        same = not tensors or torch.allclose(*pair, rtol=1e-4, atol=1e-5, equal_nan=True)
+        same = not tensors or torch.allclose(pair[0], pair[1], rtol=1e-4, atol=1e-5, equal_nan=True)
         return "the same values" if same else "other values"
 
     return second if second.error else replace(first, value=(first.value, second.value)).map(compare)

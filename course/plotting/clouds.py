@@ -41,7 +41,7 @@ def origins(ax: Axes, x: Array, data: Array, weights: Array, bounds: Bounds) -> 
     x, data, weights = style.array(x), style.points(data), style.array(weights)
     for point, weight in zip(data, weights, strict=True):
         ax.plot(*zip(x, point, strict=True), color=DATA, lw=0.7 + 6 * weight, alpha=0.25 + 0.6 * weight, zorder=2)
-    ax.scatter(*data.T, s=30 + 190 * weights, color=DATA, edgecolors="white", linewidths=0.8, zorder=3)
+    ax.scatter(data[:, 0], data[:, 1], s=30 + 190 * weights, color=DATA, edgecolors="white", linewidths=0.8, zorder=3)
     mean = weights @ data
     ax.annotate(
         "", mean, x, zorder=5, arrowprops={"arrowstyle": "-|>", "color": MODEL, "lw": 2.6, "shrinkA": 0, "shrinkB": 0}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import Collection, LineCollection
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from course.plotting import style
@@ -48,7 +48,7 @@ def error_over_time(ax: Axes, t: Array, errors: Mapping[str, Array], colors: Map
     style.name_axes(ax, "time $t$", "relative error")
 
 
-def pairs(ax: Axes, x0: Array, x1: Array, color: str = MODEL, alpha: float = 0.45) -> LineCollection:
+def pairs(ax: Axes, x0: Array, x1: Array, color: str = MODEL, alpha: float = 0.45) -> Collection:
     """Straight lines between the points of pairs, x0, x1 (n, 2): grey-blue where they start, orange where they end."""
     x0, x1 = style.points(x0), style.points(x1)
     style.plane(ax)

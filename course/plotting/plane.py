@@ -83,7 +83,12 @@ def trajectories(
 
 
 def samples(
-    ax: Axes, x: Array, color: str = MODEL, size: float = 5, alpha: float | None = None, label: str | None = None
+    ax: Axes,
+    x: Array,
+    color: str | tuple = MODEL,
+    size: float = 5,
+    alpha: float | None = None,
+    label: str | None = None,
 ) -> PathCollection:
     """Samples x (n, 2) as small translucent dots."""
     x = style.points(x)
