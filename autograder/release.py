@@ -22,6 +22,11 @@ class NameStubs(NbGraderPreprocessor):
 class LetErrorsPass(NbGraderPreprocessor):
     """Tags the checks and the figures `raises-exception`, so that "Run All" goes on past an exercise not yet done."""
 
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        """Forget what the outputs were built from, since there are none; tag the cells."""
+        nb.metadata.pop("built_from", None)
+        return super().preprocess(nb, resources)
+
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
         """Add the tag to a code cell that depends on what the student has written."""
         if cell.cell_type == "code" and (cell.source.startswith("check(") or "see" in tags(cell)):
