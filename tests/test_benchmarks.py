@@ -26,7 +26,7 @@ def quick_run(tmp_path_factory):
     apart(abs, 1)  # starts the server that forks: here, where it finds the benchmarks to load
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.chdir(folder)
-        patch.setattr(sys, "argv", ["benchmarks", *QUICKLY, "--quick", "--markdown"])
+        patch.setattr(sys, "argv", ["benchmarks", *QUICKLY, "--quick", "--rounds=1", "--markdown"])
         command.main()
     return printed.getvalue(), folder
 
