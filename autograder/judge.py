@@ -30,7 +30,7 @@ from autograder.reference import reference
 from autograder.source import checked_exercise, tags
 from course.checking.lab import MIME
 from course.checking.reply import MAX_BYTES, Reply, unpack
-from course.checking.verdict import Verdict, error_lines
+from course.checking.verdict import Verdict
 
 
 def quiet_transport() -> dict[str, str]:
@@ -109,14 +109,12 @@ class Judge(Execute):
         credit = judge.credit(verdict) * cell.metadata.nbgrader["points"]
         cell.execution_count = None
         if verdict.right:
-            shown = {"text/plain": str(verdict), "text/html": verdict._repr_html_()}
-            cell.outputs = [new_output("display_data", shown)]
+            cell.outputs = [_shown(verdict)]
         elif credit > 0:  # nbgrader reads partial credit from a result that is a number
-            shown = {"text/plain": str(verdict), "text/html": verdict._repr_html_()}
             number = new_output("execute_result", {"text/plain": f"{credit:.2f}"}, execution_count=None)
-            cell.outputs = [new_output("display_data", shown), number]
+            cell.outputs = [_shown(verdict), number]
         else:
-            cell.outputs = [_error("CheckFailed", verdict)]
+            cell.outputs = [_shown(verdict), _no_points(verdict)]
 
     def _ask(self, exercise: str, seed: str, index: int) -> dict[str, Reply]:
         """What the student's function replies; nothing if no readable answer comes."""
@@ -174,10 +172,16 @@ class Judge(Execute):
     def _record_stop(self, cell: NotebookNode, why: str) -> None:
         exercise = checked_exercise(cell)
         verdict = Verdict(exercise or "this cell", {"this": f"was stopped: {why}"})
-        cell.outputs = [_error("Stopped", verdict)]
+        cell.outputs = [_shown(verdict), _no_points(verdict)]
         if exercise:
             self.judged.add(cell.id)
 
 
-def _error(name: str, verdict: Verdict) -> NotebookNode:
-    return new_output("error", ename=name, evalue=verdict.lines[0], traceback=error_lines(verdict))
+def _shown(verdict: Verdict) -> NotebookNode:
+    return new_output("display_data", {"text/plain": str(verdict), "text/html": verdict._repr_html_()})
+
+
+def _no_points(verdict: Verdict) -> NotebookNode:
+    """What nbgrader takes for a failed test; the words are in the verdict that is shown above it."""
+    line = f"{verdict.exercise}: no points"
+    return new_output("error", ename="CheckFailed", evalue=line, traceback=[line])

@@ -103,10 +103,6 @@ class CheckFailed(AssertionError):
         self.verdict = verdict
 
     def _render_traceback_(self) -> list[str]:
-        return error_lines(self.verdict)
-
-
-def error_lines(verdict: Verdict) -> list[str]:
-    """The verdict as the traceback of a notebook's error output: the first line bold, in ANSI colours."""
-    first, *rest = verdict.lines
-    return [f"\x1b[1;31m{first}\x1b[0m", *(f"  {line}" for line in rest)]
+        """The verdict in place of a traceback: its first line bold, in ANSI colours."""
+        first, *rest = self.verdict.lines
+        return [f"\x1b[1;31m{first}\x1b[0m", *(f"  {line}" for line in rest)]
