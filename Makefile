@@ -42,7 +42,7 @@ $(VENV)/installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 lab: $(VENV)/installed-lab
-	@test -f labs/$(LAB)/$(LAB).ipynb || { echo "There is no lab called $(LAB); the labs are: $$(ls labs)"; exit 1; }
+	@test -f labs/$(LAB)/$(LAB).ipynb || { echo "There is no lab called $(LAB); the labs are:" $$(ls labs); exit 1; }
 	@options="$(ARGS)"; \
 	if [ "$$(id -u)" = 0 ]; then options="--allow-root $$options"; fi; \
 	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then options="--no-browser $$options"; fi; \
