@@ -70,7 +70,7 @@ class Judge(Execute):
         release = released(self.lab, about["notebook"])
         # figures nobody has edited cannot change a grade
         self.unneeded = {cell.id: cell.source for cell in release.cells if tags(cell) & {"see", "train"}}
-        self.stopped: dict[str, str] = {}  # cell id -> why
+        self.stopped: set[str] = set()  # ids of the cells that a new start leaves out
         self.judged: set[str] = set()
         for _ in range(self.max_restarts):
             try:
@@ -80,7 +80,7 @@ class Judge(Execute):
                 late = isinstance(error, CellTimeoutError)
                 why = f"it ran for more than {self._limit(cell)} seconds" if late else "it ended the Python process"
                 self.log.warning("%s: cell %s was stopped: %s", self.student, cell.id, why)
-                self.stopped[cell.id] = why
+                self.stopped.add(cell.id)
                 self._record_stop(cell, why)
         for cell in nb.cells:  # whatever has no verdict by now will not get one
             if checked_exercise(cell) and cell.id not in self.judged:

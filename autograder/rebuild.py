@@ -43,7 +43,7 @@ def rebuild(submission: NotebookNode, release: NotebookNode) -> NotebookNode:
     for cell in submission.get("cells", []):
         known = by_name.get(_name(cell)) or by_name.get(str(cell.get("id")))
         if known is None:
-            added.setdefault(last, []).append(_plain(cell, len(added)))
+            added.setdefault(last, []).append(_plain(cell))
             continue
         last = known.id
         if known.metadata.get("nbgrader", {}).get("solution") and _source(cell) != original[known.id]:
@@ -73,10 +73,10 @@ def _source(cell: NotebookNode) -> str:
     return source
 
 
-def _plain(cell: NotebookNode, index: int) -> NotebookNode:
+def _plain(cell: NotebookNode) -> NotebookNode:
     """An added cell as source alone: no outputs, attachments or metadata."""
     make = nbformat.v4.new_code_cell if cell.get("cell_type") == "code" else nbformat.v4.new_markdown_cell
-    return make(_source(cell), metadata={"tags": [KEPT_TAG]}, id=f"added-{index}")
+    return make(_source(cell), metadata={"tags": [KEPT_TAG]})
 
 
 class SubmissionExporter(NotebookExporter):

@@ -3,7 +3,7 @@
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
-from autograder.source import tags
+from autograder.source import is_check, tags
 
 STUB = "your code here"
 
@@ -29,6 +29,6 @@ class LetErrorsPass(NbGraderPreprocessor):
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
         """Add the tag to a code cell that depends on what the student has written."""
-        if cell.cell_type == "code" and (cell.source.startswith("check(") or "see" in tags(cell)):
+        if cell.cell_type == "code" and (is_check(cell) or "see" in tags(cell)):
             cell.metadata["tags"] = sorted(tags(cell) | {"raises-exception"})
         return cell, resources

@@ -104,6 +104,11 @@ def tags(cell: NotebookNode) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
+def is_check(cell: NotebookNode) -> bool:
+    """Whether the cell is a check, graded or not: `check(name)` alone."""
+    return cell.cell_type == "code" and _CHECK.fullmatch(cell.source) is not None
+
+
 def checked_exercise(cell: NotebookNode) -> str | None:
     """The exercise that a graded check cell is about; None for any other cell."""
     marks = cell.metadata.get("nbgrader", {})

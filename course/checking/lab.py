@@ -15,7 +15,7 @@ import numpy as np
 
 from course.checking import progress
 from course.checking.draw import Draw
-from course.checking.reply import Reply, call, pack, unpack
+from course.checking.reply import Reply, call, decode, encode, pack, unpack
 from course.checking.verdict import CheckFailed, Misconception, Verdict, judge
 
 ANSWERS = Path(__file__).parent / "answers"
@@ -96,15 +96,14 @@ class Lab:
 
 def write_answers(expected: dict[str, Reply], misconceptions: list[Misconception]) -> bytes:
     """One exercise's entry in the file of stored answers."""
-    known = [[m.hint, json.loads(pack(m.replies))] for m in misconceptions]
-    return json.dumps({"expected": json.loads(pack(expected)), "misconceptions": known}).encode()
+    known = [[m.hint, encode(m.replies)] for m in misconceptions]
+    return json.dumps({"expected": encode(expected), "misconceptions": known}).encode()
 
 
 def read_answers(entry: bytes) -> tuple[dict[str, Reply], list[Misconception]]:
     """The inverse of `write_answers`."""
     data = json.loads(entry)
-    known = [Misconception(hint, unpack(json.dumps(replies).encode())) for hint, replies in data["misconceptions"]]
-    return unpack(json.dumps(data["expected"]).encode()), known
+    return decode(data["expected"]), [Misconception(hint, decode(known)) for hint, known in data["misconceptions"]]
 
 
 @functools.cache

@@ -140,7 +140,7 @@ def _freeze(value: Any, depth: int = 0) -> Any:
 
 def pack(replies: dict[str, Reply]) -> bytes:
     """Frozen replies as bytes."""
-    return json.dumps({case: _encode_reply(reply) for case, reply in replies.items()}).encode()
+    return json.dumps(encode(replies)).encode()
 
 
 def unpack(data: bytes) -> dict[str, Reply]:
@@ -151,9 +151,19 @@ def unpack(data: bytes) -> dict[str, Reply]:
     if len(data) > MAX_BYTES:
         raise ValueError(f"the answer is {len(data):,} bytes long; at most {MAX_BYTES:,} are read")
     try:
-        return {str(case): _decode_reply(reply) for case, reply in json.loads(data).items()}
+        return decode(json.loads(data))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, MemoryError) as error:
         raise ValueError(f"the answer cannot be read ({_name(error)})") from None
+
+
+def encode(replies: dict[str, Reply]) -> dict[str, Any]:
+    """Frozen replies as what JSON can hold."""
+    return {case: _encode_reply(reply) for case, reply in replies.items()}
+
+
+def decode(data: dict[str, Any]) -> dict[str, Reply]:
+    """The inverse of `encode`, for data that was checked by `unpack` or is our own."""
+    return {str(case): _decode_reply(reply) for case, reply in data.items()}
 
 
 def _encode_reply(reply: Reply) -> dict[str, Any]:
