@@ -1,4 +1,4 @@
-"""Networks that learn fields."""
+"""A small network for a field in a few dimensions."""
 
 import math
 from functools import partial
