@@ -13,6 +13,9 @@ Conventions, all with time from noise to data:
     velocity_to_denoiser, ..._noise  velocity_to_target, ..._epsilon
     sample_flow, log_likelihood      ODESolver.sample, .compute_likelihood
     ot_pairing                       -                              OTPlanSampler("exact")
+
+diffusers: time and the sign of the velocity are reversed (FlowMatchEulerDiscreteScheduler); squaredcos_cap_v2 is the
+cosine schedule with a shift of 0.008.
 """
 
 from functools import partial
@@ -171,3 +174,28 @@ def test_samples_and_likelihood_are_those_of_flow_matchings_solver():
     )
     ours = log_likelihood(FIELD, x, t, log_normal, midpoint_step)
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_diffusers_rectified_flow_runs_the_linear_path_backwards_with_the_opposite_velocity():
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed: the test extra has it")
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(10)
+    sigma, k = scheduler.sigmas, 3  # the noise level is 1 - t; theirs falls as the index grows
+    z, _, noise = (v.float() for v in pair())
+    t, after = float(1 - sigma[k]), float(1 - sigma[k + 1])
+    x = sample_conditional_path(linear_schedule, z, t, noise)
+    time = scheduler.timesteps[k]
+    torch.testing.assert_close(scheduler.scale_noise(z, time[None], noise), x)
+    u = lambda x, t: conditional_velocity(linear_schedule, x, t, z)  # noqa: E731
+    theirs = scheduler.step(-u(x, t), time, x).prev_sample
+    torch.testing.assert_close(theirs, euler_step(u, x, t, after - t), rtol=1e-4, atol=1e-5)
+
+
+def test_diffusers_cosine_schedule_is_ours_up_to_its_shift():
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed: the test extra has it")
+    alpha_bar = diffusers.DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2").alphas_cumprod.double()
+    # Nichol & Dhariwal (2021), eq. 17: step k of T is our time 1 - (k / T + s) / (1 + s), s = 0.008, and all of it is
+    # divided by its value at k = 0
+    t = 1 - (torch.arange(0, 1000, dtype=F64) / 1000 + 0.008) / 1.008
+    alpha = cosine_schedule(t).alpha
+    torch.testing.assert_close(alpha_bar[:900], (alpha[1:901] / alpha[0]) ** 2, rtol=1e-4, atol=1e-6)
