@@ -15,7 +15,7 @@ from course.checking import lab as engine
 from course.checking.compare import compare
 from course.checking.draw import Draw
 from course.checking.reply import MAX_BYTES, Array, Other, Reply, call, leaves, pack, unpack
-from course.checking.verdict import CheckFailed, Misconception, judge
+from course.checking.verdict import CheckFailed, Misconception, Verdict, judge
 
 
 def reply(value):
@@ -411,3 +411,10 @@ def test_the_course_knows_nothing_of_grading():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "'course'" in done.stdout
     assert not {"autograder", "nbgrader", "tests"} & ast.literal_eval(done.stdout)
+
+
+def test_the_same_problem_in_many_cases_is_said_once_and_a_ratio_of_one_not_at_all():
+    problems = {f"case {i}": "raised ValueError: no" for i in range(5)} | {"the last": None}
+    assert Verdict("f", problems).lines[1:] == ["For case 0, case 1 and 3 more cases, it raised ValueError: no."]
+    off = compare(Reply(torch.ones(3) * 1.0003).frozen(), Reply(torch.ones(3)).frozen())
+    assert "times the right one" not in off

@@ -447,6 +447,27 @@ def weights_of_the_prior(schedule, x, t, data):
     return x.new_full((len(x), len(data)), 1 / len(data))
 
 
+@misconception(
+    "posterior_weights",
+    "The largest exponent of the whole matrix was taken out. Each place has its own: where all those of a place are "
+    "far smaller, every exponential is zero again. Take the maximum of each row.",
+)
+def weights_with_one_maximum(schedule, x, t, data):
+    alpha, beta, _, _ = schedule(t)
+    exponents = -squares(x, alpha * data) / (2 * beta**2)
+    e = torch.exp(exponents - exponents.max())
+    return e / e.sum(1, keepdim=True)
+
+
+@misconception(
+    "posterior_weights",
+    "The squares were averaged over the coordinates. A squared distance is their sum.",
+)
+def weights_of_the_mean_square(schedule, x, t, data):
+    alpha, beta, _, _ = schedule(t)
+    return torch.softmax(-squares(x, alpha * data) / x.shape[1] / (2 * beta**2), dim=1)
+
+
 @misconception("posterior_weights", "These are the logarithms of the weights.")
 def weights_as_logarithms(schedule, x, t, data):
     alpha, beta, _, _ = schedule(t)
@@ -551,6 +572,16 @@ def marginal_velocity_is_the_guess(schedule, x, t, data):
 )
 def marginal_velocity_divided_by_n(schedule, x, t, data):
     return towards(schedule(t), x, posterior_mean(schedule, x, t, data)) / len(data)
+
+
+@misconception(
+    "marginal_velocity",
+    "The brackets are missing in the second part: d_beta / beta multiplies x - alpha z, not x alone.",
+)
+def marginal_velocity_without_brackets(schedule, x, t, data):
+    alpha, beta, d_alpha, d_beta = schedule(t)
+    z = posterior_mean(schedule, x, t, data)
+    return d_alpha * z + d_beta / beta * x - alpha * z
 
 
 @misconception("marginal_velocity", BUILT_IN)
@@ -742,6 +773,15 @@ def converted_without_d_alpha(schedule, x, t, velocity):
 def converted_to_the_data(schedule, x, t, velocity):
     alpha, beta, d_alpha, d_beta = schedule(expand_time(t, x))
     return (beta * velocity - d_beta * x) / (d_alpha * beta - alpha * d_beta)
+
+
+@misconception(
+    "velocity_to_score",
+    "Python divides by beta and then multiplies by the bracket. Put the whole denominator in parentheses.",
+)
+def converted_without_parentheses(schedule, x, t, velocity):
+    alpha, beta, d_alpha, d_beta = schedule(expand_time(t, x))
+    return (alpha * velocity - d_alpha * x) / beta * (d_alpha * beta - alpha * d_beta)
 
 
 @misconception("velocity_to_score", BUILT_IN)
@@ -1020,6 +1060,23 @@ def tests_too_loosely(u, log_density):
 def tests_the_average(u, log_density):
     x = torch.cat([POINTS, -POINTS, POINTS.flip(1), -POINTS.flip(1)])
     return all(abs(sum(three_terms(log_density, u, x, t)).mean().item()) < 0.05 for t in TIMES)
+
+
+@misconception(
+    "transport_test",
+    "The average size of the residual is tested, so that a mistake in one place drowns among the points where all is "
+    "well. Let the largest size decide.",
+)
+def tests_the_average_size(u, log_density):
+    return all(sum(three_terms(log_density, u, POINTS, t)).abs().mean().item() < 0.01 for t in TIMES)
+
+
+@misconception(
+    "transport_test",
+    "The test looks at one time only. A field can be right there and wrong later: take several times, early and late.",
+)
+def tests_one_early_time(u, log_density):
+    return largest(u, log_density, times=(0.37,)) < 1e-6
 
 
 @misconception("transport_test", "The answer is turned round: True is for a field that carries the density along.")

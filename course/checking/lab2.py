@@ -230,7 +230,7 @@ def velocity_to_score(answer, draw):
 
 def times_of(x, t):
     """One time per sample, as a tensor."""
-    return t if torch.is_tensor(t) else torch.full_like(x[..., 0], t)
+    return t.to(x) if torch.is_tensor(t) else torch.full_like(x[..., 0], t)
 
 
 def column_of(x, t):
@@ -445,6 +445,17 @@ def gust_in_a_corner(x, t):
     return turning(x, t) + torch.stack([gust, 0 * gust], dim=-1)
 
 
+def faint_gust(x, t):
+    gust = 0.05 * torch.exp(-2 * (x + torch.tensor([1.1, 0.4]).to(x)).square().sum(-1))
+    return turning(x, t) + torch.stack([0 * gust, gust], dim=-1)
+
+
+def pull_that_comes_late(x, t):
+    """No mistake to speak of before t = 0.5."""
+    velocity, score = stars_velocity_and_score(straight, x, t)
+    return velocity + 0.1 * torch.sigmoid(60 * (column_of(x, t) - 0.6)) * score
+
+
 def outwards_at_one_speed(x, t):
     return 0.4 * x + 0 * column_of(x, t)
 
@@ -467,6 +478,8 @@ PAIRS = {
     "a bell that grows and a field of constant rate": (outwards_at_one_speed, growing_bell),
     "a mistake that vanishes on axes and diagonals": (four_leaves, resting_bell),
     "a mistake in one corner": (gust_in_a_corner, resting_bell),
+    "a faint mistake in one place": (faint_gust, resting_bell),
+    "a mistake that comes after half of the time": (pull_that_comes_late, straight_stars),
 }
 
 

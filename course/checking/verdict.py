@@ -52,8 +52,11 @@ class Verdict:
             elif good:
                 where = f"right in {len(good)} of {len(self.problems)} cases"
             lines = [f"✗ {self.exercise}: {where}."]
-            shown = list(bad.items())[: 1 if self.hint else 3]
-            lines += [f"For {case}, it {problem}." for case, problem in shown]
+            alike: dict[str, list[str]] = {}  # the same words are said once, for all the cases they are about
+            for case, problem in bad.items():
+                alike.setdefault(problem, []).append(case)
+            shown = list(alike.items())[: 1 if self.hint else 3]
+            lines += [f"For {_listed(_few(cases))}, it {problem}." for problem, cases in shown]
         return lines + ([f"Hint: {self.hint}"] if self.hint else [])
 
     def __str__(self) -> str:
@@ -90,6 +93,10 @@ def _alike(given: dict[str, Reply], known: dict[str, Reply]) -> bool:
 
 def _listed(cases: list[str]) -> str:
     return cases[0] if len(cases) == 1 else ", ".join(cases[:-1]) + " and " + cases[-1]
+
+
+def _few(cases: list[str]) -> list[str]:
+    return cases if len(cases) <= 3 else [*cases[:2], f"{len(cases) - 2} more cases"]
 
 
 class CheckFailed(AssertionError):
