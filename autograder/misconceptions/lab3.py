@@ -88,6 +88,25 @@ def flow_mean_of_all(model, schedule, z, t, noise):
 
 @misconception(
     "conditional_flow_matching_loss",
+    "Right for points, but a sample may have several axes: sum over all of them; `.flatten(1)` makes each a row.",
+)
+def flow_sum_of_the_last_axis(model, schedule, z, t, noise):
+    x, target, _ = along_the_path(schedule, z, t, noise)
+    return (model(x, t) - target).square().sum(-1).mean()
+
+
+@misconception(
+    "conditional_flow_matching_loss",
+    "alpha and beta changed places in x: alpha brings in the data z, beta takes out the noise.",
+)
+def flow_with_z_and_noise_exchanged(model, schedule, z, t, noise):
+    x, _, _ = along_the_path(schedule, noise, t, z)
+    _, target, _ = along_the_path(schedule, z, t, noise)
+    return mean_square(model(x, t) - target)
+
+
+@misconception(
+    "conditional_flow_matching_loss",
     "The samples were added up too, so a batch twice as large gives a loss twice as large. Average over the samples.",
 )
 def flow_sum_of_all(model, schedule, z, t, noise):
@@ -547,6 +566,25 @@ def score_mean_of_all(model, schedule, z, t, noise):
 
 @misconception(
     "denoising_score_matching_loss",
+    "Right for points, but a sample may have several axes: sum over all of them; `.flatten(1)` makes each a row.",
+)
+def score_sum_of_the_last_axis(model, schedule, z, t, noise):
+    x, _, beta = along_the_path(schedule, z, t, noise)
+    return (model(x, t) + noise / beta).square().sum(-1).mean()
+
+
+@misconception(
+    "denoising_score_matching_loss",
+    "alpha and beta changed places in x: alpha brings in the data z, beta takes out the noise.",
+)
+def score_with_z_and_noise_exchanged(model, schedule, z, t, noise):
+    x, _, _ = along_the_path(schedule, noise, t, z)
+    _, _, beta = along_the_path(schedule, z, t, noise)
+    return mean_square(model(x, t) + noise / beta)
+
+
+@misconception(
+    "denoising_score_matching_loss",
     "The value is right, but it does not depend on the parameters any more: something cut it off (no_grad, detach, "
     "item, numpy), so nothing can be learned from it.",
 )
@@ -613,6 +651,24 @@ def noise_without_the_schedule(model, schedule, z, t, noise):
 def noise_mean_of_all(model, schedule, z, t, noise):
     x, _, _ = along_the_path(schedule, z, t, noise)
     return (model(x, t) - noise).square().mean()
+
+
+@misconception(
+    "noise_prediction_loss",
+    "Right for points, but a sample may have several axes: sum over all of them; `.flatten(1)` makes each a row.",
+)
+def noise_sum_of_the_last_axis(model, schedule, z, t, noise):
+    x, _, _ = along_the_path(schedule, z, t, noise)
+    return (model(x, t) - noise).square().sum(-1).mean()
+
+
+@misconception(
+    "noise_prediction_loss",
+    "alpha and beta changed places in x: alpha brings in the data z, beta takes out the noise.",
+)
+def noise_with_z_and_noise_exchanged(model, schedule, z, t, noise):
+    x, _, _ = along_the_path(schedule, noise, t, z)
+    return mean_square(model(x, t) - noise)
 
 
 @misconception(
@@ -785,7 +841,7 @@ def sde_with_sigma_in_the_drift(u, score, sigma, x0, t, noise):
     return sde(u, score, sigma, x0, t, noise, weight=lambda s: s / 2)
 
 
-@misconception("sample_sde", "The score counts twice too much: its factor is one half of sigma squared.")
+@misconception("sample_sde", "The score counts twice as much as it should: its factor is one half of sigma squared.")
 def sde_without_the_half(u, score, sigma, x0, t, noise):
     return sde(u, score, sigma, x0, t, noise, weight=lambda s: s**2)
 
@@ -852,8 +908,8 @@ def sde_keeps_the_gradient(u, score, sigma, x0, t, noise):
 # ---- log_likelihood -------------------------------------------------------------------------------------------------
 
 
-def carried(u, x, times, sizes):
-    """The states and the integral of the divergence after Runge-Kutta steps of these sizes at these times."""
+def carried(u, x, times, sizes, step=solvers.rk4_step):
+    """The states and the integral of the divergence after steps of these sizes at these times."""
 
     def both(state, t):
         velocity, divergence = velocity_and_divergence(u, state[:, :-1], t)
@@ -861,7 +917,7 @@ def carried(u, x, times, sizes):
 
     state = torch.cat([x, torch.zeros_like(x[:, :1])], dim=1)
     for t, h in zip(times, sizes, strict=True):
-        state = solvers.rk4_step(both, state, t, h)
+        state = step(both, state, t, h)
     return state[:, :-1], state[:, -1]
 
 
@@ -932,6 +988,21 @@ def likelihood_from_the_wrong_time(u, x, t, log_base):
 def likelihood_without_the_logarithm(u, x, t, log_base):
     start, change = carried_back(u, x, t)
     return (log_base(start) + change).exp()
+
+
+@misconception(
+    "log_likelihood",
+    "One step is missing: with m + 1 grid points there are m steps, and the last one leads to t[0].",
+)
+def likelihood_stops_early(u, x, t, log_base):
+    start, change = carried_back(u, x, t[1:])
+    return log_base(start) + change
+
+
+@misconception("log_likelihood", "The steps are Euler's. The exercise asks for one `solvers.rk4_step` per interval.")
+def likelihood_by_euler(u, x, t, log_base):
+    start, change = carried(u, x, t.flip(0)[:-1], -t.diff().flip(0), solvers.euler_step)
+    return log_base(start) + change
 
 
 # ---- straightness ---------------------------------------------------------------------------------------------------
