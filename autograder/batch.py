@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from autograder import ingest, roster, run
 from autograder.folder import Folder, fingerprint, require
-from autograder.grade import Result
 from autograder.gradebook import Book, Change, Unavailable
 from autograder.ledger import Ledger, Record
+from autograder.result import Result
 
 STATUSES = ["graded", "timeout", "crashed", "unreadable", "missing", "failed"]
 

@@ -100,8 +100,13 @@ def grade(course: Folder, as_json: bool, processes: int | None, **given: Any) ->
     What is graded already is graded again if it was handed in anew, or if the lab has changed since; scores and
     comments that a person has entered are kept.
     """
+    from autograder import run
+
+    if not given["scheduler"]:
+        run.warm()  # the others import PyTorch while this process imports nbgrader
+
     from autograder import batch, ingest, ledger, roster
-    from autograder.grade import NoIsolation
+    from autograder.result import NoIsolation
 
     lab = given.pop("lab")
     options = batch.Options(processes=processes or _cores(), quiet=as_json, **given)

@@ -9,7 +9,7 @@ from typing import Any
 
 import nbformat
 
-from autograder.grade import Result
+from autograder.result import Result
 from autograder.roster import Person
 from autograder.source import checked_exercise
 from course.checking.lab import load

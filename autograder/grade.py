@@ -1,47 +1,18 @@
 """Grades one submission: the same bytes, lab, student and secret give the same scores, whatever the submission does."""
 
 import hashlib
-import json
 import time
-from dataclasses import asdict, dataclass
 
 import nbformat
 
 from autograder.execute import Outcome, execute
 from autograder.rebuild import NOTHING, Unreadable, read, rebuild, released
-from autograder.sandbox import Limits, NoIsolation
+from autograder.result import NoIsolation, Result
+from autograder.sandbox import Limits
 
 __all__ = ["Limits", "NoIsolation", "Result", "grade"]
 
-
 USUAL = Limits()
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one submission."""
-
-    student: str
-    lab: str
-    status: str  # "graded", "timeout", "crashed", "unreadable" or "missing"
-    scores: dict[str, float]  # points per exercise; every graded one of the lab is there
-    notebook: str  # the graded notebook (JSON), as nbgrader's autograded/ wants it; "" when there was nothing
-    digest: str  # sha256 of the submitted bytes
-    met: dict[str, str]  # exercise -> "right", "wrong", "open", "stopped" or the hint of the recognised misconception
-    seconds: float
-    note: str  # one line for the instructor; "" when there is nothing to say
-
-    def to_json(self) -> bytes:
-        """All of it as JSON."""
-        return json.dumps(asdict(self), sort_keys=True).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> "Result":
-        """The inverse of `to_json`; ValueError for anything else."""
-        try:
-            return cls(**json.loads(data))
-        except TypeError as error:
-            raise ValueError(f"not a result: {error}") from None
 
 
 def grade(

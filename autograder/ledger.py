@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from autograder.grade import Result
+from autograder.result import Result
 
 
 class Busy(RuntimeError):

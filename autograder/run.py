@@ -8,6 +8,7 @@ import contextlib
 import functools
 import itertools
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import pickle
 import queue
@@ -21,7 +22,7 @@ from typing import Any
 
 from autograder.far import call
 from autograder.folder import fingerprint
-from autograder.grade import NoIsolation, Result, grade
+from autograder.result import NoIsolation, Result
 
 ATTEMPTS = 2  # at a submission whose process dies: one may be the fault of something else
 
@@ -59,6 +60,8 @@ class Lost(RuntimeError):
 
 def work(task: Task) -> Result:
     """Grade one submission; this is what runs in every process, here or elsewhere."""
+    from autograder.grade import grade  # here: PyTorch is for the processes that grade
+
     if fingerprint(task.lab) != task.fingerprint:
         raise RuntimeError(f"this process has another version of {task.lab}; restart it with the same checkout")
     with _turn:
@@ -76,6 +79,7 @@ def local(tasks: Iterable[Task], processes: int, work: Work = work) -> Iterator[
     remaining = iter(tasks)
     attempts: dict[str, int] = {}
     workers: list[_Worker] = []
+    warm()
     try:
         waiting: list[Task] = []
 
@@ -113,16 +117,26 @@ def local(tasks: Iterable[Task], processes: int, work: Work = work) -> Iterator[
             worker.end()
 
 
+def warm() -> None:
+    """Begin to import what grading needs, in a process that the others are forked from."""
+    with _one_thread():
+        _context().set_forkserver_preload(["autograder.grade"])
+        multiprocessing.forkserver.ensure_running()
+
+
+def _context() -> "multiprocessing.context.ForkServerContext":
+    return multiprocessing.get_context("forkserver")
+
+
 class _Worker:
     """A process that grades what it is given, and ends when this one does."""
 
     def __init__(self, work: Work):
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self.pipe, theirs = context.Pipe()
         self.task: Task | None = None
         self.process = context.Process(target=_serve, args=(theirs, work), name="grader")
-        with _one_thread():
-            self.process.start()
+        self.process.start()
         theirs.close()
 
     def give(self, task: Task) -> None:

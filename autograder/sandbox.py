@@ -32,6 +32,7 @@ import matplotlib
 
 import course
 from autograder import ROOT
+from autograder.result import NoIsolation
 
 Wall = Literal["namespaces", "bubblewrap", "none"]
 
@@ -64,10 +65,6 @@ class Limits:
     scratch: int = 256 * 2**20  # bytes of all files
     output: int = 2_000_000  # bytes of output that are kept of one cell
     answer: int = 8_000_000  # bytes of one question's packed replies
-
-
-class NoIsolation(RuntimeError):
-    """This machine cannot shut a submission in; the message says what is missing."""
 
 
 class Stopped(Exception):

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from autograder.grade import Result
+from autograder.result import Result
 from course.plotting import DATA, MODEL, NOISE, figure
 from course.plotting.style import FAINT, INK, MUTED
 

@@ -12,8 +12,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from autograder.grade import NoIsolation, Result
-from autograder.rebuild import rebuild, released
+from autograder.rebuild import Unreadable, read, rebuild, released
+from autograder.result import NoIsolation, Result
 from autograder.run import Task
 from autograder.source import checked_exercise
 from tests import submissions
@@ -36,8 +36,8 @@ def work(task: Task) -> Result:
         raise NoIsolation("this machine has no walls")
     release, status, note = released(task.lab, task.lab), "graded", ""
     try:
-        notebook = rebuild(nbformat.v4.reads(task.content.decode()), release)
-    except ValueError:
+        notebook = rebuild(read(task.content), release)
+    except Unreadable:
         notebook, status, note = release, "unreadable", "not a notebook"
     scores, met, sources = {}, {}, {}
     for cell in notebook.cells:

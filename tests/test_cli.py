@@ -4,6 +4,7 @@ import csv
 import functools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,8 +16,8 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from autograder import ROOT, batch, cli, run
-from autograder.grade import NoIsolation
+from autograder import ROOT, batch, cli, grade
+from autograder.result import NoIsolation
 from tests import stand_in, submissions
 from tests.classroom import FIRST, LAB, POINTS, SECOND, TOTAL
 
@@ -162,6 +163,24 @@ def test_the_grade_extra_installs_the_command():
     assert any(package.startswith("click") for package in project["optional-dependencies"]["grade"])
 
 
+def commands_of_the_page():
+    lines = (ROOT / "site" / "instructor.md").read_text().splitlines()
+    return [line.partition("#")[0].strip() for line in lines if line.startswith("    autograder ")]
+
+
+@pytest.mark.parametrize("line", commands_of_the_page())
+def test_every_command_of_the_instructors_page_is_understood(line, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("roster.csv", "submissions.zip"):
+        (tmp_path / name).touch()
+    called = []
+    for name, known in cli.main.commands.items():
+        monkeypatch.setattr(known, "callback", lambda *arguments, name=name, **options: called.append(name))
+    done = CliRunner().invoke(cli.main, shlex.split(line)[1:])
+    assert done.exit_code == 0, done.output
+    assert called == ([] if "--help" in line else [line.split()[1]])
+
+
 # ---- the real thing -------------------------------------------------------------------------------------------------
 
 STUDENTS = {"perfect": TOTAL, "half": sum(list(POINTS.values())[::2]), "untouched": 0, "patched": 0, "noisy": TOTAL}
@@ -208,7 +227,7 @@ def test_a_machine_without_isolation_is_asked_before_anything_runs(classroom, mo
     def refuse(*arguments, **options):
         raise NoIsolation("user namespaces are switched off")
 
-    monkeypatch.setattr(run, "grade", refuse)
+    monkeypatch.setattr(grade, "grade", refuse)
     classroom.hand_in("anna")
     with pytest.raises(NoIsolation, match="switched off"):
         batch.grade_lab(classroom.folder, LAB, batch.Options(quiet=True))

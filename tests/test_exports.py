@@ -18,7 +18,7 @@ from PIL import Image
 from autograder import export, gradescope, stats
 from autograder.export import Row
 from autograder.folder import NoLab
-from autograder.grade import Result
+from autograder.result import Result
 from autograder.roster import Person
 from course.plotting import png
 from tests import submissions
