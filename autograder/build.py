@@ -27,7 +27,6 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from autograder import LABS, ROOT, SOLUTIONS
-from autograder.judge import quiet_transport
 from autograder.reference import Reference
 from autograder.source import SourceError, labs, read_source, source_path
 from course.checking.lab import ANSWERS, PUBLIC, read_answers, write_answers
@@ -95,6 +94,11 @@ def _replace(path: Path, content: bytes) -> None:
 # ---- the executed notebook ------------------------------------------------------------------------------------------
 
 
+def _quiet_transport(folder: str) -> dict[str, str]:
+    """A KernelManager's settings for sockets that are files in this folder: no open port, and no warning about one."""
+    return {"transport": "ipc", "ip": f"{folder}/socket"} if os.name == "posix" else {}
+
+
 def execute(lab: str) -> NotebookNode:
     """The source executed from a fresh kernel, without anything that differs from run to run."""
     notebook = read_source(lab)
@@ -116,7 +120,7 @@ def execute(lab: str) -> NotebookNode:
                 store_widget_state=False,
                 coalesce_streams=True,
                 on_cell_start=_announce(lab, len(notebook.cells)),
-                config=Config({"KernelManager": quiet_transport()}),
+                config=Config({"KernelManager": _quiet_transport(scratch)}),
             )
             client.execute()
     finally:
@@ -231,14 +235,14 @@ def stale(lab: str) -> list[str]:
     return found
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m autograder.build", description="Build the labs from their sources."
     )
     parser.add_argument("lab", nargs="*", help="labs to build (default: all)")
     parser.add_argument("--check", action="store_true", help="build nothing; say what is stale")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         for lab in options.lab:
             source_path(lab)

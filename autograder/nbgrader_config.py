@@ -9,7 +9,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from nbgrader import preprocessors as steps  # noqa: E402
 
-from autograder.judge import Judge, quiet_transport  # noqa: E402
+from autograder.judge import Judge  # noqa: E402
 from autograder.rebuild import Rebuild, SubmissionExporter  # noqa: E402
 from autograder.release import STUB, LetErrorsPass, NameStubs  # noqa: E402
 
@@ -25,8 +25,6 @@ c.CourseDirectory.ignore = [
 ]  # fmt: skip
 c.CourseDirectory.db_url = os.environ.get("COURSE_GRADEBOOK", f"sqlite:///{HERE}/gradebook.db?timeout=60")
 c.Exchange.root = os.environ.get("COURSE_EXCHANGE", str(HERE / "exchange"))
-
-c.KernelManager.update(quiet_transport())
 
 c.ClearSolutions.code_stub = {"python": f'raise NotImplementedError("{STUB}")'}
 # nbgrader's own steps, with ours among them

@@ -5,6 +5,7 @@ sources of answer cells are taken over, by their id, and cells that the student 
 """
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
-from autograder import LABS
+from autograder import LABS, harmless
 
+MAX_FILE = 100_000_000  # bytes of a submission
 MAX_SOURCE = 200_000  # characters of one cell
+MAX_ADDED = 300  # cells of the student's own
 KEPT_TAG = "added-by-student"
 
 
@@ -25,7 +28,23 @@ def released(lab: str, notebook: str) -> NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-def rebuild(submission: NotebookNode, release: NotebookNode) -> NotebookNode:
+def read(data: bytes) -> dict[str, Any]:
+    """The cells of a submitted file, of any version of the format; one that says so if there are none to be read."""
+    try:
+        if len(data) > MAX_FILE:
+            raise ValueError(f"it is larger than {MAX_FILE / 1e6:.0f} MB")
+        notebook = json.loads(data.decode("utf-8-sig", "replace"))
+        pages = notebook.get("worksheets", [notebook])  # version 3 had pages, but nobody ever used a second one
+        return {"cells": [_read_cell(cell) for page in pages for cell in page["cells"]]}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
+        raise Unreadable(f"the file is not a notebook ({type(error).__name__})") from None
+
+
+class Unreadable(ValueError):
+    """A submission that is no notebook."""
+
+
+def rebuild(submission: dict[str, Any], release: NotebookNode) -> NotebookNode:
     """The release with the submission's answers.
 
     An answer is found by nbgrader's grade_id, else by the cell's id; of several copies the last that differs from the
@@ -39,44 +58,66 @@ def rebuild(submission: NotebookNode, release: NotebookNode) -> NotebookNode:
             by_name[cell.metadata.nbgrader.grade_id] = cell
     original = {cell.id: cell.source for cell in release.cells}
     added: dict[str | None, list[NotebookNode]] = {}
+    count = 0
     last = None
-    for cell in submission.get("cells", []):
-        known = by_name.get(_name(cell)) or by_name.get(str(cell.get("id")))
+    for cell in map(_read_cell, submission["cells"]):
+        name = cell["metadata"].get("nbgrader", {}).get("grade_id")
+        known = by_name.get(name) or by_name.get(cell["id"])
         if known is None:
-            added.setdefault(last, []).append(_plain(cell))
+            count += 1
+            if count <= MAX_ADDED:
+                added.setdefault(last, []).append(_plain(cell, f"added-{count}"))
             continue
         last = known.id
-        if known.metadata.get("nbgrader", {}).get("solution") and _source(cell) != original[known.id]:
-            known.source = _source(cell)
-        elif "nbgrader" not in known.metadata:
-            known.source = _source(cell)  # the student may edit any cell that is not a check
+        is_answer = known.metadata.get("nbgrader", {}).get("solution")
+        # the student may edit any cell that is not a check
+        if (is_answer or "nbgrader" not in known.metadata) and cell["source"] != original[known.id]:
+            _put(cell, known)
     cells = added.get(None, [])
     for cell in result.cells:
         cells += [cell, *added.get(cell.id, [])]
     result.cells = cells
-    for i, cell in enumerate(cell for cell in cells if KEPT_TAG in cell.metadata.get("tags", [])):
-        cell.id = f"added-{i}"
     return result
 
 
-def _name(cell: NotebookNode) -> str:
+def _read_cell(cell: dict[str, Any]) -> dict[str, Any]:
+    """What is taken from a cell: its source, its names, and the pictures that were pasted into a text."""
+    source = cell.get("source", cell.get("input", ""))  # version 3 said input
+    source = harmless.text("".join(map(str, source)) if isinstance(source, list) else source)
+    if len(source) > MAX_SOURCE:
+        source = f"# this cell was {len(source):,} characters long; at most {MAX_SOURCE:,} are read"
     metadata = cell.get("metadata")
     marks = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-    return str(marks.get("grade_id")) if isinstance(marks, dict) else ""
+    return {
+        "cell_type": "code" if cell.get("cell_type") == "code" else "markdown",
+        "id": str(cell.get("id")),
+        "metadata": {"nbgrader": {"grade_id": str(marks.get("grade_id"))}} if isinstance(marks, dict) else {},
+        "source": source,
+        "attachments": harmless.attachments(cell.get("attachments")),
+    }
 
 
-def _source(cell: NotebookNode) -> str:
-    source = cell.get("source", "")
-    source = "".join(map(str, source)) if isinstance(source, list) else str(source)
-    if len(source) > MAX_SOURCE:
-        return f"# this cell was {len(source):,} characters long; at most {MAX_SOURCE:,} are read"
-    return source
+NOTHING = {
+    "cells": [
+        _read_cell({"source": "**The submitted file could not be read as a notebook, so nothing in it was graded.**"})
+    ]
+}
 
 
-def _plain(cell: NotebookNode) -> NotebookNode:
-    """An added cell as source alone: no outputs, attachments or metadata."""
-    make = nbformat.v4.new_code_cell if cell.get("cell_type") == "code" else nbformat.v4.new_markdown_cell
-    return make(_source(cell), metadata={"tags": [KEPT_TAG]})
+def _put(cell: dict[str, Any], into: NotebookNode) -> None:
+    into.source = cell["source"]
+    if into.cell_type != "code":
+        into.source = harmless.markdown(into.source, cell["attachments"])
+        if cell["attachments"]:
+            into.attachments = nbformat.from_dict(cell["attachments"])
+
+
+def _plain(cell: dict[str, Any], id: str) -> NotebookNode:
+    """An added cell as source and pictures alone: no outputs or metadata."""
+    make = nbformat.v4.new_code_cell if cell["cell_type"] == "code" else nbformat.v4.new_markdown_cell
+    plain = make("", id=id, metadata={"tags": [KEPT_TAG]})
+    _put(cell, plain)
+    return plain
 
 
 class SubmissionExporter(NotebookExporter):
@@ -85,13 +126,12 @@ class SubmissionExporter(NotebookExporter):
     def from_file(self, file_stream: Any, resources: dict | None = None, **kwargs: Any) -> tuple:
         """Convert an open file; one that cannot be read is replaced by a sentence that says so."""
         try:
-            notebook = nbformat.read(file_stream, as_version=4)
-            if not all(isinstance(cell, dict) for cell in notebook["cells"]):
-                raise ValueError("its cells are not cells")
-        except Exception as error:  # whatever a broken file makes nbformat raise
-            self.log.error("%s is not a notebook and counts as empty (%s)", getattr(file_stream, "name", "?"), error)
-            text = "**The submitted file could not be read as a notebook, so nothing in it was graded.**"
-            notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+            # as bytes: what is not UTF-8 need not be lost
+            found = read(file_stream.buffer.read())
+        except Unreadable as error:
+            self.log.error("%s counts as empty: %s", getattr(file_stream, "name", "?"), error)
+            found = NOTHING
+        notebook = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, **found})
         return self.from_notebook_node(notebook, resources=resources, **kwargs)
 
 

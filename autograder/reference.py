@@ -28,11 +28,15 @@ class Reference:
         """The typical wrong replies to a question under this seed."""
         return replies(self.lab.name, self.lab.find(exercise), seed)
 
-    def verdict(self, exercise: str, seed: str, given: dict[str, Reply]) -> Verdict:
-        """Judge replies that were given under this seed."""
-        expected = self.expected(exercise, seed)
+    def verdict(
+        self, exercise: str, seed: str, given: dict[str, Reply], expected: dict[str, Reply] | None = None
+    ) -> Verdict:
+        """Judge replies that were given under this seed; `expected` are the right ones, if they are known already."""
+        expected = self.expected(exercise, seed) if expected is None else expected
         verdict = judge(exercise, given, expected, [])
-        return verdict if verdict.right else judge(exercise, given, expected, self.misconceptions(exercise, seed))
+        if verdict.right or any(reply.error for reply in given.values()):  # no misconception raises anything
+            return verdict
+        return judge(exercise, given, expected, self.misconceptions(exercise, seed))
 
     def credit(self, verdict: Verdict) -> float:
         """The share of the points that a verdict earns, from 0 to 1."""

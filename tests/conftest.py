@@ -3,6 +3,10 @@
 import pytest
 import torch
 
+from tests.classroom import classroom, empty_gradebook
+
+__all__ = ["classroom", "empty_gradebook"]
+
 
 def _devices():
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]

@@ -196,18 +196,22 @@ def spy(lab: str) -> NotebookNode:
 
 
 FORGED = """
-import json
-from IPython.display import display
+import json, os, stat, struct
 import course.checking.lab as engine
-def answer(lab, exercise, seed, namespace):
-    right = {"value": 1.0, "error": None, "where": None, "changed": [], "sample": False}
-    display({engine.MIME: json.dumps({"all": right}), "text/plain": ""}, raw=True)
-engine.answer = answer
+right = {"value": 1.0, "error": None, "where": None, "changed": [], "sample": False}
+reply = json.dumps({"all": right}).encode()
+engine.answer = lambda *args: reply
+for fd in range(3, 50):
+    try:
+        if stat.S_ISSOCK(os.fstat(fd).st_mode):
+            os.write(fd, (struct.pack(">I", len(reply)) + reply) * 3)
+    except OSError:
+        pass
 """
 
 
 def forged(lab: str) -> NotebookNode:
-    """The function that carries the answers to the judge is replaced."""
+    """The function that carries the answers to the judge is replaced, and answers are sent before anybody asks."""
     notebook = untouched(lab)
     notebook.cells.insert(1, new_code_cell(FORGED))
     return notebook
@@ -215,11 +219,9 @@ def forged(lab: str) -> NotebookNode:
 
 FLOOD = """
 import torch
-from IPython.display import display
-from course.checking.lab import MIME
 def {name}(*args):
-    display({{MIME: "x" * 20_000_000}}, raw=True)
-    return torch.zeros(50_000_000)
+    print("x" * 20_000_000)
+    return [torch.zeros(1_000_000) for _ in range(10)]
 """
 
 

@@ -20,7 +20,6 @@ from course.checking.verdict import CheckFailed, Misconception, Verdict, judge
 
 ANSWERS = Path(__file__).parent / "answers"
 PUBLIC = "public"  # the seed of the draws in the notebooks; the grader's are secret
-MIME = "application/vnd.course.answer+json"
 
 Ask = Callable[[Callable[..., Reply], Draw], dict[str, Reply]]
 
@@ -126,21 +125,18 @@ def all_labs() -> list[Lab]:
     return [importlib.import_module(f"course.checking.{module}").lab for module in modules]
 
 
-def answer(lab: str, exercise: str, seed: str, namespace: dict[str, Any]) -> None:
-    """Put a question to the function of that name in `namespace` and send the replies as a display message.
+def answer(lab: str, exercise: str, seed: str, namespace: dict[str, Any]) -> bytes:
+    """The packed replies of the function of that name in `namespace` to its question.
 
-    This is the student's side of grading: it runs in the notebook's kernel and holds no answers.
+    This is the student's side of grading: it runs where the notebook runs, and holds no answers.
     """
-    from IPython.display import display
-
     function = namespace.get(exercise)
     if not callable(function):
 
         def function(*args: Any, **kwargs: Any) -> None:
             raise NameError(f"no function called {exercise} was defined")
 
-    packed = pack(load(lab).find(exercise).put(function, seed))
-    display({MIME: packed.decode(), "text/plain": ""}, raw=True)
+    return pack(load(lab).find(exercise).put(function, seed))
 
 
 def _show(verdict: Verdict) -> None:
