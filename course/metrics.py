@@ -1,4 +1,4 @@
-"""How far apart two samples are, and how far apart two samples of one law are: the floor."""
+"""How far apart two samples are, how far two samples of one law are (the floor), and what is asked of images."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -70,6 +70,54 @@ def floor(
         raise ValueError(f"repeats is {repeats}; wanted at least 2, for a standard deviation.")
     values = torch.tensor([metric(sample(n, generator), sample(n, generator)) for _ in range(repeats)])
     return Floor(float(values.mean()), float(values.std()))
+
+
+def agreement(log_probs: Tensor, y: Tensor) -> float:
+    """The share of the samples to which a classifier gives the label they were asked to have, from 0 to 1.
+
+    log_probs: (n, classes), or anything that grows with them.  y: (n,), integers.  Raises ValueError for other shapes.
+    """
+    if log_probs.ndim != 2 or y.shape != log_probs.shape[:1] or len(y) == 0:
+        raise ValueError(
+            f"log_probs has shape {tuple(log_probs.shape)} and y {tuple(y.shape)}; wanted (n, classes) and (n,)."
+        )
+    return float((log_probs.argmax(1) == y).double().mean())
+
+
+def frechet_distance(x: Tensor, y: Tensor) -> float:
+    """|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)), with the means m, m' and covariances C, C' of x (n, d) and y (k, d).
+
+    The squared 2-Wasserstein distance of two Gaussians with these moments, in squared units of x.  Of images one
+    compares the features of a classifier: Dowson & Landau (1982); Heusel et al. (2017).  It is too large for few
+    samples, by about d^2 / n: compare at equal n, and with the floor.  Computed in float64.
+    Raises ValueError for fewer than two samples and for samples of different dimensions.
+    """
+    x, y = (side.cpu().double() for side in _flat(x, y))  # mps has no float64
+    if min(len(x), len(y)) < 2:
+        raise ValueError(f"There are {len(x)} and {len(y)} samples; wanted at least two of each, for a covariance.")
+    C, D = x.mT.cov().reshape(x.shape[1], -1), y.mT.cov().reshape(y.shape[1], -1)
+    # (C D)^(1/2) has the trace of (R D R)^(1/2) with R = C^(1/2), which is symmetric: no eigenvalue is negative.
+    values, vectors = torch.linalg.eigh(C)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.mT
+    cross = torch.linalg.eigvalsh(root @ D @ root).clamp(min=0).sqrt().sum()
+    return max(0.0, float((x.mean(0) - y.mean(0)).square().sum() + C.trace() + D.trace() - 2 * cross))
+
+
+def diversity(x: Tensor, y: Tensor) -> float:
+    """The mean distance between two different samples of one label, averaged over the labels, in units of x.
+
+    x: (n, ...), features or images;  y: (n,), labels, each of which occurs at least twice; ValueError otherwise.
+    """
+    if y.shape != x.shape[:1]:
+        raise ValueError(f"y has shape {tuple(y.shape)}; wanted one label for each of {len(x)} samples.")
+    spreads = []
+    for label in y.unique():
+        alike = x[y == label].detach().flatten(1)
+        n = len(alike)
+        if n < 2:
+            raise ValueError(f"The label {int(label)} occurs once; wanted at least two samples of each.")
+        spreads.append(_mean_distance(alike, alike) * n / (n - 1))  # not a sample with itself
+    return sum(spreads) / len(spreads)
 
 
 def _mean_distance(x: Tensor, y: Tensor) -> float:

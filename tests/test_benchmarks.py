@@ -10,13 +10,14 @@ import torch
 
 from autograder import ROOT
 from benchmarks import __main__ as command
-from benchmarks import marginal, ode, samplers, sde, training
+from benchmarks import digits, marginal, ode, samplers, sde, training
 from benchmarks.measure import Candidate, Case, Settings, Table, apart, peak, race, ratios, skipped
+from course.data import Digits
 
 # `check` and `grading` are imported where they are used: `apart` has this file loaded in other processes, too.
 QUICK = Settings(rounds=2, quick=True)
 # `grading` starts whole nbgrader runs, a minute and more; tests/test_grading.py holds its grader to account
-QUICKLY = ["ode", "sde", "training", "marginal", "samplers", "check"]
+QUICKLY = ["ode", "sde", "training", "marginal", "samplers", "digits", "check"]
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,7 @@ def quick_run(tmp_path_factory):
     apart(abs, 1)  # starts the server that forks: here, where it finds the benchmarks to load
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.chdir(folder)
+        patch.setenv("COURSE_DATA", str(folder))  # no MNIST, and no download: no table of recipes
         patch.setattr(sys, "argv", ["benchmarks", *QUICKLY, "--quick", "--rounds=1", "--markdown"])
         command.main()
     return printed.getvalue(), folder
@@ -35,7 +37,7 @@ def labels(printed):
     return [line.split("|")[1].strip() for line in printed.splitlines() if line.startswith("|")]
 
 
-@pytest.mark.parametrize("benchmark", [ode, sde, training, marginal, samplers])
+@pytest.mark.parametrize("benchmark", [ode, sde, training, marginal, samplers, digits])
 def test_every_candidate_has_its_row(benchmark, quick_run):
     rows = labels(quick_run[0])
     for case in benchmark.cases(QUICK):
@@ -70,6 +72,7 @@ def test_without_a_built_lab_grading_says_so(monkeypatch, tmp_path):
         (sde, "sdeint", None, "torchsde"),
         (training, "HAS_TORCHCFM", False, "torchcfm"),
         (samplers, "odeint", None, "torchdiffeq"),
+        (digits, "HAS_DIFFUSERS", False, "diffusers"),
         (samplers, "ODESolver", None, "flow_matching"),
     ],
 )
@@ -78,6 +81,22 @@ def test_a_peer_that_is_missing_has_a_sentence_instead_of_a_row(benchmark, peer,
     for case in benchmark.cases(QUICK):
         assert not [candidate for candidate in case.candidates if candidate.name.startswith(row)]
         assert [note for note in case.notes if note.startswith(row) and "is not installed" in note]
+
+
+def test_a_recipe_that_is_tried_gets_its_row(monkeypatch):
+    torch.manual_seed(0)
+    some = Digits(torch.randn(64, 1, 28, 28), torch.arange(64) % 10, "noise")
+    monkeypatch.setattr(digits, "mnist", lambda split: some)
+    for this in digits.TRIALS:
+        name, spent, *cells = digits.trial(this, 1, small=True)
+        assert name == this.name
+        assert float(spent) >= 0
+        assert len(cells) == len(digits.SCALES)
+        assert all(0 <= float(cell.split(" / ")[0]) <= 100 and float(cell.split(" / ")[1]) > 0 for cell in cells)
+
+
+def test_without_mnist_no_recipe_is_tried(quick_run):
+    assert "Skipped: there is no MNIST here." in quick_run[0]
 
 
 def test_nothing_is_left_behind(quick_run):

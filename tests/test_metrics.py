@@ -2,12 +2,13 @@ import math
 
 import pytest
 import torch
+from scipy.linalg import sqrtm
 from scipy.stats import energy_distance as scipy_energy_distance
 from scipy.stats import wasserstein_distance_nd
 
 from course import metrics
 from course.distributions import Gaussian, GaussianMixture
-from course.metrics import energy_distance, floor, sliced_wasserstein
+from course.metrics import agreement, diversity, energy_distance, floor, frechet_distance, sliced_wasserstein
 
 F64 = torch.float64
 both = pytest.mark.parametrize("metric", [energy_distance, sliced_wasserstein], ids=lambda m: m.__name__)
@@ -150,3 +151,64 @@ def test_numbers_that_make_no_sense_are_refused():
         sliced_wasserstein(torch.ones(3, 2), torch.ones(3, 2), 0)
     with pytest.raises(ValueError, match="repeats is 1"):
         floor(energy_distance, GaussianMixture.ring(3).sample, 10, repeats=1)
+
+
+def covariance(x):
+    c = x - x.mean(0)
+    return c.T @ c / (len(x) - 1)
+
+
+def test_the_frechet_distance_of_normals_on_the_line_is_the_closed_form():
+    # (m - m')^2 + (s - s')^2 of the sample's own mean and standard deviation.
+    x, y = 3 + 2 * normal(50, 1), normal(40, 1, seed=1)
+    wanted = (x.mean() - y.mean()) ** 2 + (x.std() - y.std()) ** 2
+    assert frechet_distance(x, y) == pytest.approx(float(wanted))
+
+
+def test_the_frechet_distance_is_that_of_the_root_of_the_product(device):
+    # By scipy's root of a matrix that is not symmetric, as most write it.
+    x, y = normal(100, 5) @ normal(5, 5, seed=2), normal(80, 5, seed=1) @ normal(5, 5, seed=3) + 1
+    C, D = covariance(x), covariance(y)
+    root = torch.as_tensor(sqrtm((C @ D).numpy()).real)
+    wanted = (x.mean(0) - y.mean(0)).square().sum() + torch.trace(C + D - 2 * root)
+    assert frechet_distance(x.to(device), y.to(device)) == pytest.approx(float(wanted), rel=1e-6)
+
+
+def test_a_shift_is_its_square_and_the_order_does_not_matter():
+    x = normal(60, 4)
+    assert frechet_distance(x, x + 3) == pytest.approx(4 * 9)
+    assert frechet_distance(x, x.flip(0)) == pytest.approx(0, abs=1e-9)
+
+
+def test_fewer_samples_than_dimensions_will_do_for_a_frechet_distance():
+    x, y = normal(5, 30).float(), normal(7, 30, seed=1).float()
+    there, back = frechet_distance(x, y), frechet_distance(y, x)
+    assert there > 0
+    assert there == pytest.approx(back, rel=1e-5)
+
+
+@pytest.mark.parametrize(("x", "y", "words"), [((1, 2), (5, 2), "1 and 5 samples"), ((4, 2), (4, 3), "alike")])
+def test_a_frechet_distance_that_is_none_is_refused(x, y, words):
+    with pytest.raises(ValueError, match=words):
+        frechet_distance(torch.zeros(x), torch.zeros(y))
+
+
+def test_agreement_is_the_share_of_hits():
+    log_probs = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]]).log()
+    assert agreement(log_probs, torch.tensor([1, 0, 0])) == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match=r"wanted \(n, classes\) and \(n,\)"):
+        agreement(log_probs, torch.tensor([[1], [0], [0]]))
+
+
+def test_diversity_is_the_mean_distance_within_a_label():
+    # Label 0: distances 3, 4, 5 of a right triangle; label 1: two points at distance 2. All far from each other.
+    x = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0], [100.0, 0.0], [100.0, 2.0]])
+    assert diversity(x, torch.tensor([0, 0, 0, 1, 1])) == pytest.approx((4 + 2) / 2)
+    assert diversity(x.reshape(5, 1, 2, 1), torch.tensor([0, 0, 0, 1, 1])) == pytest.approx(3)
+
+
+def test_diversity_needs_two_of_each_label():
+    with pytest.raises(ValueError, match="label 4 occurs once"):
+        diversity(torch.zeros(3, 2), torch.tensor([1, 1, 4]))
+    with pytest.raises(ValueError, match="one label for each of 3"):
+        diversity(torch.zeros(3, 2), torch.tensor([1, 1]))

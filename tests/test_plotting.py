@@ -223,3 +223,50 @@ def test_a_wrong_input_is_named_in_one_sentence(name):
     with pytest.raises(ValueError, match=message) as error:
         draw(plot.figure()[1])
     assert str(error.value).endswith(".") and "\n" not in str(error.value)
+
+
+def test_images_stand_in_rows_and_columns_in_ink_of_a_colour():
+    images = -torch.ones(2, 3, 1, 8, 8)
+    images[1, 2] = 1
+    _fig, ax = plot.figure()
+    shown = plot.image_grid(ax, images, row_names=["a", "b"], column_names=["0", "1", "2"], color=plot.DATA)
+    sheet = np.asarray(shown.get_array())
+    assert sheet.shape == (2 * 9 - 1, 3 * 9 - 1)
+    assert (sheet[9:, 18:] == 1).all() and sheet.sum() == 64 - (sheet.size - 64)
+    red, green, blue, _ = shown.to_rgba(np.array([[1.0]]))[0, 0]
+    assert red > green > blue
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1", "2"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+
+
+def test_images_in_a_list_fill_a_square():
+    _fig, ax = plot.figure()
+    sheet = np.asarray(plot.image_grid(ax, torch.ones(7, 1, 8, 8)).get_array())
+    assert sheet.shape == (3 * 9 - 1, 3 * 9 - 1)
+    assert (sheet == 1).sum() == 7 * 64
+    assert np.asarray(plot.image_grid(ax, torch.ones(7, 1, 8, 8), 7).get_array()).shape == (8, 7 * 9 - 1)
+
+
+def test_curves_over_the_guidance_scale_are_named_and_the_mean_loss_is_the_mean():
+    fig, (a, b, c) = plot.figure(3)
+    plot.over_scale(a, [0, 1, 2], {"agreement": [0.1, 0.9, 1.0]}, "agreement", real=0.99)
+    plot.over_scale(b, [0, 1, 2], {"one": [3, 2, 1], "other": [1, 2, 3]}, "distance")
+    assert a.get_ylabel() == "agreement" and a.lines[0].get_color() == plot.MODEL
+    assert {"one", "other"} <= {text.get_text() for text in b.texts}
+    t = torch.linspace(0, 1, 1001)
+    plot.loss_over_time(c, t, 2 * t, bins=4)
+    assert c.lines[0].get_ydata() == pytest.approx([0.25, 0.75, 1.25, 1.75], abs=2e-3)
+    assert len(plot.png(fig)) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (lambda ax: plot.image_grid(ax, torch.zeros(4, 3, 8, 8)), r"images has shape .*wanted \(n, 1, h, w\)"),
+        (lambda ax: plot.image_grid(ax, torch.zeros(4, 1, 8, 8), 2, row_names=["a"]), "1 names for 2 rows"),
+        (lambda ax: plot.loss_over_time(ax, torch.zeros(3), torch.zeros(4)), "3 times and 4 losses"),
+    ],
+)
+def test_images_that_cannot_be_drawn_are_refused(draw, words):
+    with pytest.raises(ValueError, match=words):
+        draw(plot.figure()[1])

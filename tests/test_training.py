@@ -8,7 +8,7 @@ from course.distributions import GaussianMixture, Moons
 from course.losses import conditional_flow_matching_loss
 from course.networks import MLP
 from course.paths import MixturePath, linear_schedule
-from course.training import AHEAD, pair_batches, path_batches, train
+from course.training import AHEAD, ema_update, labelled_batches, pair_batches, path_batches, train
 
 quietly = partial(train, progress=False, batch_size=64)
 
@@ -246,3 +246,166 @@ def test_pair_batches_keep_pairs_together():
     assert t.shape == (200,)
     with pytest.raises(ValueError, match="wanted the same"):
         pair_batches(x0, x0[:3])
+
+
+def test_the_rate_rises_along_a_line_before_it_falls():
+    model = small()
+    optimizer, rates = torch.optim.SGD(model.parameters(), lr=0.1), []
+
+    def loss(model, *batch):
+        rates.append(optimizer.param_groups[0]["lr"])
+        return flow_loss(model, *batch)
+
+    quietly(loss, model, path_batches(RING.sample), 50, optimizer=optimizer, warmup=10, generator=generator())
+    assert rates[:10] == pytest.approx([0.01 * k for k in range(1, 11)])
+    assert rates[10] == pytest.approx(0.1)
+    assert rates[30] == pytest.approx(0.05)
+
+
+def test_a_long_gradient_is_cut_and_a_short_one_is_not():
+    def moved(clip):
+        model = small()
+        before, (z, t, x0) = weights(model), path_batches(RING.sample)(64, generator())
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        quietly(flow_loss, model, lambda n, g: (z, t, x0), 1, optimizer=optimizer, clip=clip)
+        return weights(model) - before
+
+    full = moved(1e9)
+    torch.testing.assert_close(moved(0.01), 0.01 * full / full.norm(), rtol=1e-3, atol=1e-7)
+
+
+def test_products_are_done_in_the_dtype_that_is_asked_for():
+    seen = []
+
+    def loss(model, z, t, x0):
+        seen.append(model.first(z).dtype)
+        return flow_loss(model, z, t, x0)
+
+    model = small()
+    quietly(loss, model, path_batches(RING.sample), 2, autocast=torch.bfloat16)
+    quietly(loss, model, path_batches(RING.sample), 2)
+    assert seen == [torch.bfloat16] * 2 + [torch.float32] * 2
+    assert weights(model).dtype == torch.float32
+
+
+class Stopped:
+    """A run that can be interrupted before a step, on a file, and what it has learned."""
+
+    def __init__(self, file, network=small):
+        self.file, self.network = file, network
+
+    def __call__(self, stop=None, steps=3 * AHEAD + 5, seed=3, **options):
+        self.model, self.count = self.network(), 0
+        average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+
+        def loss(model, *batch):
+            if self.count == stop:
+                raise KeyboardInterrupt
+            self.count += 1
+            return flow_loss(model, *batch)
+
+        options = {"average": average, "generator": generator(seed), "checkpoint": self.file, "warmup": 7} | options
+        history = quietly(loss, self.model, path_batches(RING.sample), steps, **options)
+        return history, torch.cat([weights(self.model), weights(average.module)])
+
+
+@pytest.mark.parametrize("stop", [5, AHEAD, 2 * AHEAD + 11])
+def test_a_run_that_was_interrupted_goes_on_as_if_nothing_had_been(tmp_path, stop):
+    wanted = Stopped(None)()
+    run = Stopped(tmp_path / "run.pt")
+    assert len(run(stop)[0]) == stop
+    found = run(seed=99)  # the generator's state is in the file
+    assert run.count == 3 * AHEAD + 5 - stop // AHEAD * AHEAD
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_a_run_that_is_over_is_not_run_again(tmp_path):
+    run = Stopped(tmp_path / "run.pt")
+    wanted = run()
+    found = run()
+    assert run.count == 0
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_a_run_without_a_generator_of_its_own_goes_on_too(tmp_path):
+    torch.manual_seed(5)
+    wanted = Stopped(None)(generator=None)
+    run = Stopped(tmp_path / "run.pt")
+    torch.manual_seed(5)
+    run(40, generator=None)
+    torch.manual_seed(6)
+    torch.testing.assert_close(run(generator=None)[1], wanted[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "network", "words"),
+    [
+        ({"steps": 50}, small, "is of a run with .*'steps': 101.*wanted .*50"),
+        ({"batch_size": 32}, small, "'batch_size': 64"),
+        ({}, lambda: MLP(2, width=17, depth=2), "is of another network or optimizer"),
+        ({"average": None}, small, "'average': True.*wanted .*False"),
+    ],
+)
+def test_the_checkpoint_of_another_run_is_refused_in_words(tmp_path, change, network, words):
+    Stopped(tmp_path / "run.pt")(AHEAD + 1)
+    with pytest.raises(ValueError, match=words):
+        Stopped(tmp_path / "run.pt", network)(**change)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_in_words(tmp_path):
+    (tmp_path / "run.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match=r"run\.pt is no checkpoint"):
+        Stopped(tmp_path / "run.pt")()
+
+
+def test_the_moving_average_is_moved_in_place():
+    average, current = [torch.tensor([1.0, 2.0]), torch.tensor([[4.0]])], [torch.tensor([3.0, 2.0]), torch.zeros(1, 1)]
+    first = average[0]
+    current[0].requires_grad_()
+    assert ema_update(average, current, 0.75) is None
+    torch.testing.assert_close(average, [torch.tensor([1.5, 2.0]), torch.tensor([[3.0]])])
+    assert average[0] is first and not first.requires_grad
+    assert current[1] == 0
+    with pytest.raises(ValueError, match=r"decay is 1\.1"):
+        ema_update(average, current, 1.1)
+
+
+def test_the_moving_average_is_what_pytorchs_average_can_be_told_to_do():
+    runs = []
+    for update in (get_ema_multi_avg_fn(0.9), lambda old, new, _: ema_update(old, new, 0.9)):
+        model = small()
+        average = AveragedModel(model, multi_avg_fn=update)
+        quietly(flow_loss, model, path_batches(RING.sample), 20, average=average, generator=generator())
+        runs.append(weights(average.module))
+    torch.testing.assert_close(*runs)
+
+
+def test_labelled_batches_keep_images_and_labels_together(device):
+    y = torch.arange(50, device=device)
+    images = y[:, None, None, None].float().expand(50, 1, 2, 2)
+    z, t, x0, labels, u = labelled_batches(images, y)(20_000, generator(device=device))
+    torch.testing.assert_close(z[:, 0, 0, 0], labels.float())
+    assert labels.unique().tolist() == list(range(50))
+    assert z.shape == x0.shape == (20_000, 1, 2, 2)
+    # Means within six standard errors.
+    assert abs(x0.mean()) < 6 / 80_000**0.5
+    assert abs(u.mean() - 0.5) < 6 * (12 * 20_000) ** -0.5
+    assert u.min() >= 0 and u.max() < 1
+    assert t.min() > 0 and t.max() < 1
+
+
+@pytest.mark.parametrize("spread", [0.7, 1.0])
+def test_times_are_logit_normal_and_even_in_every_stretch(spread):
+    images = torch.zeros(5, 1, 2, 2)
+    _, t, *_ = labelled_batches(images, torch.arange(5), spread)(4096, generator())
+    for stretch in (t, t[:128], t[1000:1032]):
+        levels = torch.special.ndtr(stretch.logit() / spread).sort().values
+        even = (torch.arange(len(levels)) + 0.5) / len(levels)
+        assert (levels - even).abs().max() < 3 / len(levels)  # independent ones: about 1 / sqrt(len)
+
+
+def test_there_is_a_label_for_each_image():
+    with pytest.raises(ValueError, match="one for each of 5 images"):
+        labelled_batches(torch.zeros(5, 1, 2, 2), torch.arange(4))

@@ -16,6 +16,7 @@ of any device.
 
 from course.plotting.clouds import origins, signed_map, snapshots, time_color
 from course.plotting.curves import histogram, orders
+from course.plotting.images import image_grid, loss_over_time, over_scale
 from course.plotting.learning import distance_by_steps, error_over_time, loss_curve, pairs
 from course.plotting.over_time import band, curve, occupancy, paths, quadratic_variation, side_histogram
 from course.plotting.plane import density, samples, slope_field, stability_regions, trajectories, vector_field
@@ -34,11 +35,14 @@ __all__ = [
     "error_over_time",
     "figure",
     "histogram",
+    "image_grid",
     "label",
     "loss_curve",
+    "loss_over_time",
     "occupancy",
     "orders",
     "origins",
+    "over_scale",
     "pairs",
     "paths",
     "png",
