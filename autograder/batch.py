@@ -144,6 +144,8 @@ def _people(folder: Folder, lab: str, options: Options, report: Report) -> set[s
 def _receive(folder: Folder, lab: str, ledger: Ledger, options: Options, report: Report) -> Iterator[_Received]:
     """Every submission there is, put into the ledger."""
     submitters = ingest.submitters(folder.submitted, lab)
+    if not submitters:
+        report.lines.append(f"{folder.submitted} holds no submission to {lab}")
     for student in options.students:
         if student not in submitters:
             report.lines.append(f"{student}: there is no submission to {lab}")

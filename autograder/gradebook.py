@@ -155,7 +155,7 @@ class Book:
         for cell in notebook.cells:
             if is_grade(cell):
                 name = cell.metadata.nbgrader.grade_id
-                self._grade(grades[name], cell, result.scores, answers_before, changed)
+                self._grade(grades[name], cell, answers_before, changed)
             if is_solution(cell):
                 comment = comments[cell.metadata.nbgrader.grade_id]
                 untouched = cell.metadata.nbgrader.get("checksum") == compute_checksum(cell)
@@ -167,21 +167,15 @@ class Book:
         return changed
 
     def _grade(
-        self,
-        grade: Any,
-        cell: NotebookNode,
-        scores: dict[str, float],
-        answers_before: dict[str, str],
-        changed: dict[str, Change],
+        self, grade: Any, cell: NotebookNode, answers_before: dict[str, str], changed: dict[str, Change]
     ) -> None:
         name = cell.metadata.nbgrader.grade_id
-        exercise = name.removeprefix("check_")
         by_hand = is_solution(cell)
-        score = determine_grade(cell)[0] if by_hand else scores[exercise]
+        score, _ = determine_grade(cell)
         if grade.auto_score == score and not (by_hand and answers_before.get(name) != cell.source):
             return  # whatever a person has done since stays done
         if grade.auto_score is not None and score is not None:
-            changed[exercise] = (grade.auto_score, score)
+            changed[name.removeprefix("check_")] = (grade.auto_score, score)
         grade.auto_score = score
         # as nbgrader does: what a person has scored, or has to score, is looked at again
         grade.needs_manual_grade = score is None or grade.manual_score is not None

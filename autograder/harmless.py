@@ -58,7 +58,7 @@ def markdown(source: str, pictures: Iterable[str] = ()) -> str:
 
 def _harmless_url(url: str) -> str:
     read = html.unescape(re.sub(r"\\([^\w\s])", r"\1", url))
-    scheme = re.match(r"[\W\d_]*([A-Za-z][\w+.-]*)[\s\x00-\x1f]*:", re.sub(r"[\s\x00-\x1f]", "", read))
+    scheme = re.match(r"([^/?#:]*):", re.sub(r"[\s\x00-\x1f]", "", read))
     return url if not scheme or scheme[1].lower() in {"http", "https", "mailto", "attachment"} else "#"
 
 

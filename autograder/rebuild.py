@@ -6,6 +6,7 @@ sources of answer cells are taken over, by their id, and cells that the student 
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,15 @@ def read(data: bytes) -> dict[str, Any]:
             raise ValueError(f"it is larger than {MAX_FILE / 1e6:.0f} MB")
         notebook = json.loads(data.decode("utf-8-sig", "replace"))
         pages = notebook.get("worksheets", [notebook])  # version 3 had pages, but nobody ever used a second one
-        return {"cells": [_read_cell(cell) for page in pages for cell in page["cells"]]}
+        cells = [_read_cell(cell) for page in pages for cell in page["cells"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
         raise Unreadable(f"the file is not a notebook ({type(error).__name__})") from None
+    seen = set()
+    for i, cell in enumerate(cells):
+        if cell["id"] in seen or not re.fullmatch(r"[\w-]{1,64}", cell["id"], re.ASCII):
+            cell["id"] = f"cell-{i}"
+        seen.add(cell["id"])
+    return {"cells": cells}
 
 
 class Unreadable(ValueError):
@@ -47,8 +54,9 @@ class Unreadable(ValueError):
 def rebuild(submission: dict[str, Any], release: NotebookNode) -> NotebookNode:
     """The release with the submission's answers.
 
-    An answer is found by nbgrader's grade_id, else by the cell's id; of several copies the last that differs from the
-    release counts, wherever it stands. Cells unknown to the release follow the cell they followed in the submission.
+    A cell is known by nbgrader's grade_id, else by its id, else by what stood in it when it was released. Of several
+    copies the last that differs from the release counts, wherever it stands. Cells unknown to the release follow the
+    cell they followed in the submission.
     """
     result = copy.deepcopy(release)
     by_name: dict[str, NotebookNode] = {}
@@ -57,12 +65,13 @@ def rebuild(submission: dict[str, Any], release: NotebookNode) -> NotebookNode:
         if "nbgrader" in cell.metadata:
             by_name[cell.metadata.nbgrader.grade_id] = cell
     original = {cell.id: cell.source for cell in release.cells}
+    by_source = {cell.source: cell for cell in result.cells}
     added: dict[str | None, list[NotebookNode]] = {}
     count = 0
     last = None
     for cell in map(_read_cell, submission["cells"]):
         name = cell["metadata"].get("nbgrader", {}).get("grade_id")
-        known = by_name.get(name) or by_name.get(cell["id"])
+        known = by_name.get(name) or by_name.get(cell["id"]) or by_source.get(cell["source"])
         if known is None:
             count += 1
             if count <= MAX_ADDED:
@@ -114,10 +123,15 @@ def _put(cell: dict[str, Any], into: NotebookNode) -> None:
 
 def _plain(cell: dict[str, Any], id: str) -> NotebookNode:
     """An added cell as source and pictures alone: no outputs or metadata."""
-    make = nbformat.v4.new_code_cell if cell["cell_type"] == "code" else nbformat.v4.new_markdown_cell
-    plain = make("", id=id, metadata={"tags": [KEPT_TAG]})
+    plain = _as_node(cell | {"id": id, "metadata": {"tags": [KEPT_TAG]}})
     _put(cell, plain)
     return plain
+
+
+def _as_node(cell: dict[str, Any]) -> NotebookNode:
+    if cell["cell_type"] == "code":
+        return nbformat.v4.new_code_cell(cell["source"], id=cell["id"], metadata=cell["metadata"])
+    return nbformat.v4.new_markdown_cell(**{key: value for key, value in cell.items() if key != "cell_type"})
 
 
 class SubmissionExporter(NotebookExporter):
@@ -125,13 +139,14 @@ class SubmissionExporter(NotebookExporter):
 
     def from_file(self, file_stream: Any, resources: dict | None = None, **kwargs: Any) -> tuple:
         """Convert an open file; one that cannot be read is replaced by a sentence that says so."""
+        if not any(isinstance(step, Rebuild) for step in self._preprocessors):
+            return super().from_file(file_stream, resources, **kwargs)  # rebuilt already
         try:
-            # as bytes: what is not UTF-8 need not be lost
-            found = read(file_stream.buffer.read())
+            found = read(file_stream.buffer.read())  # bytes: what is not UTF-8 need not be lost
         except Unreadable as error:
             self.log.error("%s counts as empty: %s", getattr(file_stream, "name", "?"), error)
             found = NOTHING
-        notebook = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, **found})
+        notebook = nbformat.v4.new_notebook(cells=[_as_node(cell) for cell in found["cells"]])
         return self.from_notebook_node(notebook, resources=resources, **kwargs)
 
 

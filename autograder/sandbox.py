@@ -59,7 +59,7 @@ class Limits:
     restarts: int = 5  # how often a submission is run, each time without the cells that hung or died
     memory: int = 4 * 2**30  # bytes, all processes together
     cpu: int = 600  # seconds of processor time of one process
-    processes: int = 64  # and threads
+    processes: int = 32  # and threads
     files: int = 256  # open at once, in one process
     file_size: int = 64 * 2**20  # bytes of one file
     scratch: int = 256 * 2**20  # bytes of all files
@@ -98,15 +98,17 @@ class Zygote:
             try:
                 self._control.settimeout(START)
                 self._control.send(json.dumps(settings).encode())
-                hello = json.loads(self._control.recv(1 << 16) or b'{"missing": ""}')
-            except OSError as error:
-                hello = {"missing": str(error)}
+                hello = json.loads(self._control.recv(1 << 16) or b"{}")
+            except OSError:  # it has ended, or takes for ever
+                hello = {}
             self.landlock: int = hello.get("landlock", 0)
-            if "missing" in hello:
+            if "landlock" not in hello:
                 self.close()
                 log.seek(0)
                 last = log.read()[-300:].decode(errors="replace").strip().rpartition("\n")[2]
-                raise NoIsolation(hello["missing"] or last or f"it ended with status {self._process.returncode}")
+                if "failed" in hello or wall == "none":
+                    raise RuntimeError(f"no submission can be run: {hello.get('failed') or last}")
+                raise NoIsolation(hello.get("missing") or last or f"status {self._process.returncode}")
 
     def fork(self, limits: Limits) -> tuple[socket.socket, socket.socket]:
         """The sockets of a new submission and of its supervisor. OSError if the zygote is gone."""
@@ -211,13 +213,31 @@ def _walled() -> Zygote:
     try:
         return Zygote("namespaces")
     except NoIsolation as error:
-        why = f"user namespaces are not to be had ({error})"
+        why = f"this machine does not let us make user namespaces ({'; '.join([str(error), *_reasons()])})"
     if not shutil.which("bwrap"):
         raise NoIsolation(f"{why}, and bubblewrap (bwrap) is not installed")
     try:
         return Zygote("bubblewrap")
     except NoIsolation as error:
         raise NoIsolation(f"{why}, and bubblewrap does not work either ({error})") from None
+
+
+def _reasons() -> list[str]:
+    """What is known to forbid user namespaces, and is so here."""
+    settings = {
+        "/proc/sys/kernel/unprivileged_userns_clone": ("0", "sysctl kernel.unprivileged_userns_clone is 0"),
+        "/proc/sys/user/max_user_namespaces": ("0", "sysctl user.max_user_namespaces is 0"),
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": (
+            "1",
+            "sysctl kernel.apparmor_restrict_unprivileged_userns is 1",
+        ),
+    }
+    found = [
+        why for path, (bad, why) in settings.items() if Path(path).exists() and Path(path).read_text().strip() == bad
+    ]
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        found.append("this is a container; start it with --security-opt seccomp=unconfined and --cap-add SYS_ADMIN")
+    return found
 
 
 # ---- a session ------------------------------------------------------------------------------------------------------

@@ -99,7 +99,8 @@ def draw(lab: str, statistics: list[Item]) -> Figure:
         if item.recognised:
             hint, count = item.recognised[0]
             said = hint if len(hint) <= 110 else f"{hint[:107].rsplit(' ', 1)[0]} …"
-            ax.text(0.004, row + 0.27, f"{count} × {said}", fontsize=7.5, color=MUTED, va="top", zorder=3)
+            said = f"{count} × {said}"
+            ax.text(0.004, row + 0.27, said, fontsize=7.5, color=MUTED, va="top", zorder=3, parse_math=False)
     names = [f"{item.exercise}  {item.met[RIGHT]}/{item.asked}" for item in statistics]
     ax.set(xlim=(0, 1), ylim=(len(statistics) - 0.3, -0.55))
     ax.set_yticks(range(len(statistics)), names, color=INK)

@@ -166,10 +166,10 @@ def _high_water(device: str) -> float:
     return high_water()
 
 
-def high_water(of: int = resource.RUSAGE_SELF) -> float:
-    """The most bytes of memory that this process, or the largest of its finished children, ever held."""
+def high_water() -> float:
+    """The most bytes of memory that this process ever held."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(of).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def measured(case: Case, settings: Settings) -> Table:

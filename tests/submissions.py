@@ -4,7 +4,7 @@ import copy
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from autograder import LABS
 from autograder.source import checked_exercise, read_source
@@ -192,6 +192,23 @@ def spy(lab: str) -> NotebookNode:
     code = "import sys, os\nprint('grader modules:', [m for m in sys.modules if m.split('.')[0] == 'autograder'])\n"
     code += "print('secrets:', [k for k in os.environ if 'SECRET' in k.upper() or 'GRADEBOOK' in k.upper()])"
     notebook.cells.append(new_code_cell(code))
+    return notebook
+
+
+SHOWY = """
+from IPython.display import HTML, display
+import matplotlib.pyplot as plt
+plt.plot([1, 2, 3])
+display(HTML("<em>a rich output</em>"))
+%time 6 * 7
+"""
+
+
+def showy(lab: str) -> NotebookNode:
+    """Right, with a plot, a magic and HTML in a cell of the student's own, and a script in its words."""
+    notebook = perfect(lab)
+    notebook.cells.append(new_code_cell(SHOWY))
+    notebook.cells.append(new_markdown_cell("My **thoughts**: <script>steal()</script>"))
     return notebook
 
 

@@ -68,6 +68,23 @@ def test_without_isolation_the_command_says_what_is_missing_and_what_it_takes(cl
     assert "--unsafe" in done.stderr
 
 
+def test_a_run_stopped_by_hand_says_so_and_goes_on_later(classroom, command, monkeypatch):
+    for student in ("anna", "ben"):
+        classroom.hand_in(student)
+
+    def stopped(task):
+        if task.student == "ben":
+            raise KeyboardInterrupt
+        return stand_in.work(task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "grade_lab", functools.partial(batch.grade_lab.func, work=stopped))
+        done = command("grade", LAB)
+    assert done.exit_code == 130
+    assert "stopped; what is graded is kept" in done.stderr
+    assert "(1 graded in " in command("grade", LAB).stdout
+
+
 def test_grade_and_status_speak_json(classroom, command):
     classroom.enrol("anna", "ben")
     classroom.hand_in("anna", b"no notebook")

@@ -44,6 +44,7 @@ EXPECTED = {
     "stripped": TOTAL,
     "noisy": TOTAL,
     "spy": TOTAL,
+    "showy": TOTAL,
     "mistaken": 0,
     "not_a_notebook": 0,
 }
@@ -72,9 +73,13 @@ class Graded:
     scores: dict[str, dict[str, float]]
     log: str
 
+    def page(self, student: str) -> str:
+        """The feedback page."""
+        return (self.root / "feedback" / student / LAB / f"{LAB}.html").read_text()
+
     def feedback(self, student: str) -> str:
         """The feedback page as text."""
-        page = (self.root / "feedback" / student / LAB / f"{LAB}.html").read_text()
+        page = self.page(student)
         body = re.sub(r"<(style|script)\b.*?</\1>", "", page[page.index("<body") :], flags=re.DOTALL)
         return html.unescape(re.sub(r"<[^>]*>", "", body))
 
@@ -112,7 +117,7 @@ def graded(checkout) -> Graded:
     log = ""
     for command in [
         ("generate_assignment", LAB, "--force"),
-        ("autograde", LAB, "--Judge.timeout=30", "--Judge.question_timeout=15", "--Judge.secret=a secret of this test"),
+        ("autograde", LAB, "--Judge.timeout=6", "--Judge.question_timeout=5", "--Judge.secret=a secret of this test"),
         ("generate_feedback", LAB),
         ("export",),
     ]:
@@ -174,8 +179,8 @@ def test_feedback_names_the_mistake(graded):
 
 
 def test_feedback_says_why_something_was_stopped(graded):
-    assert f"✗ {FIRST}: it was stopped: it ran for more than 15 seconds." in graded.feedback("endless")
-    assert "✗ this cell: it was stopped: it ran for more than 30 seconds." in graded.feedback("endless_cell")
+    assert f"✗ {FIRST}: it was stopped: it ran for more than 5 seconds." in graded.feedback("endless")
+    assert "✗ this cell: it was stopped: it ran for more than 6 seconds." in graded.feedback("endless_cell")
     assert f"✗ {FIRST}: it was stopped: it ended the Python process." in graded.feedback("dies")
     assert f"✗ {FIRST}: it gave no answer that can be read." in graded.feedback("flood")
     assert "could not be read as a notebook" in graded.feedback("not_a_notebook")
@@ -200,6 +205,15 @@ def test_the_reference_never_enters_the_students_process(graded):
 
 def test_a_flood_of_output_does_not_reach_the_feedback(graded):
     assert (graded.root / "autograded" / "noisy" / LAB / f"{LAB}.ipynb").stat().st_size < 3_000_000
+
+
+def test_plots_magics_and_rich_output_reach_the_feedback_and_scripts_do_not(graded):
+    page = graded.page("showy")
+    assert "data:image/png;base64,iVBOR" in page
+    assert "<em>a rich output</em>" in page
+    assert "Wall time" in page
+    assert "My <strong>thoughts</strong>" in page
+    assert "<script>steal" not in page
 
 
 # ---- grading again --------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 It is started as a script by `autograder.sandbox`, with a socket to its parent:
     parent -> zygote   settings (JSON), once
-    zygote -> parent   {"landlock": 7} when it is ready, or {"missing": "..."}
+    zygote -> parent   {"landlock": 7} when it is ready; {"missing": "..."} if it cannot be walled in, {"failed": "..."}
     parent -> zygote   limits (JSON) and two sockets, for each submission
 The first of the two is the submission's: the parent sends {"run": source} or {"ask": [lab, exercise, seed]}, and gets
 back a cell's outputs as JSON or packed replies. A message is its length in four bytes, and its bytes. The other is
@@ -23,6 +23,7 @@ import socket
 import struct
 import sys
 import tempfile
+import time
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -38,14 +39,19 @@ def main() -> None:
     """Serve until the parent hangs up."""
     control = socket.socket(fileno=int(sys.argv[1]))
     settings = json.loads(control.recv(1 << 20))
+    step = "missing"
     try:
         if settings["namespaces"]:
             jail.enter(settings["visible"], settings["hidden"], settings["folders"])
+        step = "failed"
         sys.path[:] = settings["path"]
         sys.modules["__main__"] = types.ModuleType("__main__")  # a notebook has its own
+        sys.argv = ["notebook"]
+        settings = {key: settings[key] for key in ("namespaces", "isolated")}  # the rest names places of the machine
         cells = prepare()
     except Exception as error:
-        control.send(json.dumps({"missing": str(error)[:1000]}).encode())
+        why = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        control.send(json.dumps({step: why[:1000]}).encode())
         return
     control.send(json.dumps({"landlock": jail.landlock_version() if settings["isolated"] else 0}).encode())
     while True:
@@ -72,6 +78,7 @@ def prepare() -> Any:
     import course
     from course.checking.lab import answer
 
+    inside = sys.path[0]
     torch.set_num_threads(1)
     for module in pkgutil.walk_packages(course.__path__, "course."):
         importlib.import_module(module.name)
@@ -79,7 +86,9 @@ def prepare() -> Any:
     plt.plot([0, 1])  # reads the fonts
     plt.gcf().savefig(os.devnull, format="png")
     plt.close("all")
-    del sys.path[0], sys.modules["cells"], sys.modules["jail"]  # names that are a notebook's to use
+    sys.path.remove(inside)
+    sys.path.insert(0, "")  # the working folder, as in a notebook
+    del sys.modules["cells"], sys.modules["jail"]  # names that are a notebook's to use
     gc.collect()
     gc.freeze()
     return cells
@@ -93,7 +102,8 @@ def supervise(cells: Any, talk: socket.socket, watch: socket.socket, settings: S
     why = ""
     folder = None
     try:
-        processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY) if settings["namespaces"] else -1
+        if settings["isolated"]:
+            processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         if settings["namespaces"]:
             jail.unshare()
         else:
@@ -103,9 +113,12 @@ def supervise(cells: Any, talk: socket.socket, watch: socket.socket, settings: S
             watch.close()
             live(cells, talk, settings, limits, folder)
         talk.close()
-        while not why and not select.select([watch], [], [], 0.1)[0]:
-            if settings["namespaces"] and memory(processes, child, limits["memory"]) > limits["memory"]:
+        pause = 0.1
+        while not why and not select.select([watch], [], [], pause)[0]:
+            start = time.monotonic()
+            if settings["isolated"] and memory(processes, child, limits["memory"]) > limits["memory"]:
                 why = f"it used more than {limits['memory'] / 2**30:.3g} GiB of memory"
+            pause = max(0.1, 10 * (time.monotonic() - start))
         os.kill(child, signal.SIGKILL)
         if not settings["namespaces"]:
             with contextlib.suppress(OSError):
@@ -176,6 +189,7 @@ def give_up(cells: Any, keep: int, settings: Settings, limits: Settings, folder:
         jail.scratch(limits["scratch"])
     else:
         os.setsid()
+    os.nice(10)  # however many processes it starts, whoever watches them gets a turn
     home = folder or jail.SCRATCH
     os.chdir(home)
     os.environ.update(HOME=home, TMPDIR=home)
