@@ -20,6 +20,7 @@ from course.plotting.learning import distance_by_steps, error_over_time, loss_cu
 from course.plotting.over_time import band, curve, occupancy, paths, quadratic_variation, side_histogram
 from course.plotting.plane import density, samples, slope_field, stability_regions, trajectories, vector_field
 from course.plotting.style import ACCENTS, DATA, MODEL, NOISE, TRUTH, figure, label, png, show
+from course.plotting.tree import accuracy_by_tokens, beliefs, hover_tree, knob_map, regret, search_tree, visits
 
 __all__ = [
     "ACCENTS",
@@ -27,13 +28,17 @@ __all__ = [
     "MODEL",
     "NOISE",
     "TRUTH",
+    "accuracy_by_tokens",
     "band",
+    "beliefs",
     "curve",
     "density",
     "distance_by_steps",
     "error_over_time",
     "figure",
     "histogram",
+    "hover_tree",
+    "knob_map",
     "label",
     "loss_curve",
     "occupancy",
@@ -43,7 +48,9 @@ __all__ = [
     "paths",
     "png",
     "quadratic_variation",
+    "regret",
     "samples",
+    "search_tree",
     "show",
     "side_histogram",
     "signed_map",
@@ -53,4 +60,5 @@ __all__ = [
     "time_color",
     "trajectories",
     "vector_field",
+    "visits",
 ]
