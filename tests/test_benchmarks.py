@@ -10,14 +10,14 @@ import torch
 
 from autograder import ROOT
 from benchmarks import __main__ as command
-from benchmarks import digits, marginal, ode, samplers, sde, training
+from benchmarks import digits, marginal, ode, samplers, sde, search, training
 from benchmarks.measure import Candidate, Case, Settings, Table, apart, peak, race, ratios, skipped
 from course.data import Digits
 
 # `check` and `grading` are imported where they are used: `apart` has this file loaded in other processes, too.
 QUICK = Settings(rounds=2, quick=True)
 # `grading` starts whole nbgrader runs, a minute and more; tests/test_grading.py holds its grader to account
-QUICKLY = ["ode", "sde", "training", "marginal", "samplers", "digits", "check"]
+QUICKLY = ["ode", "sde", "training", "marginal", "samplers", "digits", "search", "check"]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def labels(printed):
     return [line.split("|")[1].strip() for line in printed.splitlines() if line.startswith("|")]
 
 
-@pytest.mark.parametrize("benchmark", [ode, sde, training, marginal, samplers, digits])
+@pytest.mark.parametrize("benchmark", [ode, sde, training, marginal, samplers, digits, search])
 def test_every_candidate_has_its_row(benchmark, quick_run):
     rows = labels(quick_run[0])
     for case in benchmark.cases(QUICK):

@@ -21,6 +21,7 @@ from course.plotting.learning import distance_by_steps, error_over_time, loss_cu
 from course.plotting.over_time import band, curve, occupancy, paths, quadratic_variation, side_histogram
 from course.plotting.plane import density, samples, slope_field, stability_regions, trajectories, vector_field
 from course.plotting.style import ACCENTS, DATA, MODEL, NOISE, TRUTH, figure, label, png, show
+from course.plotting.tree import accuracy_by_tokens, beliefs, hover_tree, knob_map, regret, search_tree, visits
 
 __all__ = [
     "ACCENTS",
@@ -28,14 +29,18 @@ __all__ = [
     "MODEL",
     "NOISE",
     "TRUTH",
+    "accuracy_by_tokens",
     "band",
+    "beliefs",
     "curve",
     "density",
     "distance_by_steps",
     "error_over_time",
     "figure",
     "histogram",
+    "hover_tree",
     "image_grid",
+    "knob_map",
     "label",
     "loss_curve",
     "loss_over_time",
@@ -47,7 +52,9 @@ __all__ = [
     "paths",
     "png",
     "quadratic_variation",
+    "regret",
     "samples",
+    "search_tree",
     "show",
     "side_histogram",
     "signed_map",
@@ -57,4 +64,5 @@ __all__ = [
     "time_color",
     "trajectories",
     "vector_field",
+    "visits",
 ]
