@@ -106,6 +106,7 @@ def _compare_numbers(given: np.ndarray, expected: np.ndarray, tolerance: float) 
     )
 
 
+@np.errstate(invalid="ignore")  # inf - inf, and what is computed from it
 def _pattern(given: np.ndarray, expected: np.ndarray, wrong: np.ndarray) -> str:
     """What the wrong values have in common with the right ones, if it is simple."""
     nonzero = np.abs(expected) > 1e-6
