@@ -21,6 +21,7 @@ from autograder.rebuild import released
 from autograder.reference import reference
 from autograder.sandbox import Limits, Session, Stopped, session
 from autograder.source import checked_exercise, tags
+from autograder.unseen import unseen
 from course.checking.reply import Reply, unpack
 from course.checking.verdict import Verdict
 
@@ -101,7 +102,7 @@ class _Run:
     def _judge(self, cell: NotebookNode, exercise: str, cells: Session) -> None:
         key = seed(self.secret, self.student, self.lab, exercise)
         judge = reference(self.lab)
-        cells.ask(self.lab, exercise, key)
+        cells.ask(self.lab, exercise, key, unseen(exercise, key))
         expected = judge.expected(exercise, key)  # while the sandbox is at it
         given = _read(cells.answer())
         try:

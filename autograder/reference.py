@@ -1,10 +1,12 @@
 """The right answers: what the lab's own solution says. It runs only in the grader's process."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from autograder.misconceptions import replies
 from autograder.source import is_check, read_source, tags
+from autograder.unseen import unseen
 from course.checking.lab import Lab, load
 from course.checking.reply import Reply
 from course.checking.verdict import Misconception, Verdict, judge
@@ -22,11 +24,15 @@ class Reference:
 
     def expected(self, exercise: str, seed: str) -> dict[str, Reply]:
         """The right replies to a question under this seed."""
-        return self.lab.find(exercise).put(self.namespace[exercise], seed)
+        return self.ask(self.namespace[exercise], exercise, seed)
+
+    def ask(self, function: Callable[..., Any], exercise: str, seed: str) -> dict[str, Reply]:
+        """The replies of any function to a question under this seed."""
+        return self.lab.find(exercise).put(function, seed, unseen(exercise, seed))
 
     def misconceptions(self, exercise: str, seed: str) -> list[Misconception]:
         """The typical wrong replies to a question under this seed."""
-        return replies(self.lab.name, self.lab.find(exercise), seed)
+        return replies(self.lab.name, self.lab.find(exercise), seed, unseen(exercise, seed))
 
     def verdict(
         self, exercise: str, seed: str, given: dict[str, Reply], expected: dict[str, Reply] | None = None

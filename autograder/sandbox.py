@@ -1,8 +1,9 @@
 """Runs a submission where it can reach nothing: the parent's side of `autograder.inside`.
 
     with session(limits) as cells:
-        cells.run("x = 1")                      # a cell's outputs
-        cells.ask(lab, exercise, seed)          # packed replies: bytes that nobody vouches for
+        cells.run("x = 1")  # a cell's outputs
+        cells.ask(lab, exercise, seed, unseen)
+        cells.answer()  # packed replies: bytes that nobody vouches for
 
 A zygote is started once per process and forked for each session. Deadlines are kept here, by killing. What comes back
 is read up to a size and trusted in nothing.
@@ -264,9 +265,9 @@ class Session:
         self._request({"run": source}, self._limits.cell)
         return self._reply(2 * self._limits.output + 100_000)  # base64 and JSON make it larger
 
-    def ask(self, lab: str, exercise: str, seed: str) -> None:
-        """Put a question; Stopped if nobody is there to hear it."""
-        self._request({"ask": [lab, exercise, seed]}, self._limits.question)
+    def ask(self, lab: str, exercise: str, seed: str, unseen: str) -> None:
+        """Put a question, as `Question.put` does; Stopped if nobody is there to hear it."""
+        self._request({"ask": [lab, exercise, seed, unseen]}, self._limits.question)
 
     def answer(self) -> bytes:
         """The packed replies to the question: maybe forged, maybe empty. Stopped if none come in time."""

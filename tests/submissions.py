@@ -238,7 +238,7 @@ FLOOD = """
 import torch
 def {name}(*args):
     print("x" * 20_000_000)
-    return [torch.zeros(1_000_000) for _ in range(10)]
+    return [torch.zeros(1_000_000) for _ in range(3)]
 """
 
 

@@ -185,7 +185,7 @@ def _nobody_answers(prompt: object = "", *_: object) -> str:
 class Cells:
     """A notebook that is being run: make one, fork, `begin`, and then run cells and put questions."""
 
-    def __init__(self, answer: Callable[[str, str, str, dict[str, Any]], bytes]) -> None:
+    def __init__(self, answer: Callable[[str, str, str, str, dict[str, Any]], bytes]) -> None:
         config = Config()
         config.HistoryManager.enabled = False
         self._shell = Shell.instance(config=config)
@@ -219,10 +219,10 @@ class Cells:
             {"outputs": outputs, "execution_count": self._shell.execution_count - 1}, default=_plain
         ).encode("utf-8", "replace")
 
-    def answer(self, lab: str, exercise: str, seed: str) -> bytes:
+    def answer(self, lab: str, exercise: str, seed: str, unseen: str) -> bytes:
         """What the notebook's function answers to a question: its packed replies. What it shows is not kept."""
         try:
-            return self._answer(lab, exercise, seed, self._shell.user_ns)
+            return self._answer(lab, exercise, seed, unseen, self._shell.user_ns)
         finally:
             with contextlib.suppress(Exception):
                 self._shell.events.trigger("post_execute")  # figures that it has drawn

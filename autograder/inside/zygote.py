@@ -4,9 +4,9 @@ It is started as a script by `autograder.sandbox`, with a socket to its parent:
     parent -> zygote   settings (JSON), once
     zygote -> parent   {"landlock": 7} when it is ready; {"missing": "..."} if it cannot be walled in, {"failed": "..."}
     parent -> zygote   limits (JSON) and two sockets, for each submission
-The first of the two is the submission's: the parent sends {"run": source} or {"ask": [lab, exercise, seed]}, and gets
-back a cell's outputs as JSON or packed replies. A message is its length in four bytes, and its bytes. The other is
-its supervisor's: whatever is sent, or its end, has the submission killed; why it ended comes back.
+The first of the two is the submission's: the parent sends {"run": source} or {"ask": [lab, exercise, seed, unseen]},
+and gets back a cell's outputs as JSON or packed replies. A message is its length in four bytes, and its bytes. The
+other is its supervisor's: whatever is sent, or its end, has the submission killed; why it ended comes back.
 """
 
 import contextlib

@@ -33,6 +33,7 @@ def misconceptions(lab: str, exercise: str) -> list[tuple[Function, str]]:
     return _known[module, exercise]
 
 
-def replies(lab: str, question: Question, seed: str) -> list[Misconception]:
+def replies(lab: str, question: Question, seed: str, unseen: str) -> list[Misconception]:
     """What every misconception answers to the question under this seed."""
-    return [Misconception(hint, question.put(function, seed)) for function, hint in misconceptions(lab, question.name)]
+    known = misconceptions(lab, question.name)
+    return [Misconception(hint, question.put(function, seed, unseen)) for function, hint in known]

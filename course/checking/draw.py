@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,9 +15,12 @@ class Draw:
 
     NumPy's PCG64 is used because its stream is the same on every platform and does not depend on PyTorch's version:
     the answers stored with the course were computed on another machine.
+
+    unseen: what the grader adds, by name, to the things that a student's test is tried on; nothing in a notebook.
     """
 
-    def __init__(self, seed: str):
+    def __init__(self, seed: str, unseen: dict[str, Any] | None = None):
+        self.unseen = unseen or {}
         digest = hashlib.sha256(seed.encode()).digest()
         self._rng = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
 

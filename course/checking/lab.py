@@ -33,10 +33,20 @@ class Question:
     ask: Ask
     partial: bool = False
 
-    def put(self, function: Callable[..., Any], seed: str) -> dict[str, Reply]:
-        """What `function` replies to this question, with the draws that `seed` determines."""
-        replies = self.ask(functools.partial(call, function), Draw(f"{seed}/{self.name}"))
+    def put(self, function: Callable[..., Any], seed: str, unseen: str = "") -> dict[str, Reply]:
+        """What `function` replies to this question, with the draws that `seed` determines.
+
+        unseen: Python that defines SUBJECTS, which a student's test is tried on besides those of the course.
+        """
+        replies = self.ask(functools.partial(call, function), Draw(f"{seed}/{self.name}", _subjects(unseen)))
         return {case: reply.frozen() for case, reply in replies.items()}
+
+
+@functools.cache
+def _subjects(source: str) -> dict[str, Any]:
+    namespace: dict[str, Any] = {"SUBJECTS": []}
+    exec(compile(source, "<question>", "exec"), namespace)
+    return {f"one that nobody has seen ({i})": subject for i, subject in enumerate(namespace["SUBJECTS"], 1)}
 
 
 class Lab:
@@ -125,7 +135,7 @@ def all_labs() -> list[Lab]:
     return [importlib.import_module(f"course.checking.{module}").lab for module in modules]
 
 
-def answer(lab: str, exercise: str, seed: str, namespace: dict[str, Any]) -> bytes:
+def answer(lab: str, exercise: str, seed: str, unseen: str, namespace: dict[str, Any]) -> bytes:
     """The packed replies of the function of that name in `namespace` to its question.
 
     This is the student's side of grading: it runs where the notebook runs, and holds no answers.
@@ -136,7 +146,7 @@ def answer(lab: str, exercise: str, seed: str, namespace: dict[str, Any]) -> byt
         def function(*args: Any, **kwargs: Any) -> None:
             raise NameError(f"no function called {exercise} was defined")
 
-    return pack(load(lab).find(exercise).put(function, seed))
+    return pack(load(lab).find(exercise).put(function, seed, unseen))
 
 
 def _show(verdict: Verdict) -> None:

@@ -317,6 +317,34 @@ ATTACKS = [
         ],
         everything_returns("torch.zeros(16, 2)"),
     ),
+    Attack(
+        "reads from closures which loop is broken",
+        [],
+        {
+            "loop_test": "def loop_test(simulate):\n"
+            "    return simulate.__closure__[0].cell_contents.__name__ in "
+            "('right_loop', 'loop_into_memory', 'loop_in_float64')"
+        },
+    ),
+    Attack(
+        "knows every loop of the course by its code, and takes the others for right",
+        [],
+        {
+            "loop_test": "def loop_test(simulate):\n    from course.checking.lab1 import LOOPS\n"
+            "    known = {loop.__code__.co_code: name for name, loop in LOOPS.items()}\n"
+            "    loop = simulate.__closure__[0].cell_contents\n"
+            "    return known.get(loop.__code__.co_code, 'right').startswith(('the right', 'a right', 'right'))"
+        },
+    ),
+    Attack(
+        "looks through frames for the name of what it is handed",
+        [],
+        {
+            "loop_test": "def loop_test(simulate):\n    frame, names = sys._getframe(), []\n    while frame:\n"
+            "        names += [v for k, v in frame.f_locals.items() if k == 'name']\n        frame = frame.f_back\n"
+            "    return any('right' in str(name) for name in names)"
+        },
+    ),
     Attack("unlocks the checks and makes them worth more", change=unlock),
     Attack("marks the answers in words as checked by machine", change=not_a_solution),
     Attack("adds checks of its own that are worth a thousand points", change=own_checks),
