@@ -69,7 +69,7 @@ def points(lab: str) -> dict[str, float]:
 
 @functools.cache
 def fingerprint(lab: str) -> str:
-    """What a lab is graded by, as a number: its solution, its release, its questions and their misconceptions.
+    """What a lab is graded by, as a number: its solution, its release, and all that its questions are made of.
 
     A result with another fingerprint was graded by other questions.
     """
@@ -80,6 +80,7 @@ def fingerprint(lab: str) -> str:
         LABS / lab / f"{lab}.ipynb",
         ROOT / "autograder" / "misconceptions" / f"{module}.py",
         checking / f"{module}.py",
+        *sorted((ROOT / "autograder" / "unseen").glob("*.py")),
         *(checking / f"{name}.py" for name in ("compare", "draw", "reply", "verdict")),
     ]
     digest = hashlib.sha256()

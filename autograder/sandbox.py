@@ -81,7 +81,7 @@ class Zygote:
     def __init__(self, wall: Wall) -> None:
         """Start it and wait until it is ready. NoIsolation, with the reason, if the wall cannot be built."""
         self.wall = wall
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control, theirs = socket.socketpair()
         settings = _settings(wall)
         with theirs, tempfile.TemporaryFile() as log:
             prefix, inside = (_bubblewrap(settings), SEEN_INSIDE) if wall == "bubblewrap" else ([], str(INSIDE))
@@ -98,8 +98,8 @@ class Zygote:
             theirs.close()
             try:
                 self._control.settimeout(START)
-                self._control.send(json.dumps(settings).encode())
-                hello = json.loads(self._control.recv(1 << 16) or b"{}")
+                self._control.sendall(_message(json.dumps(settings).encode()))
+                hello = json.loads(self._control.recv(1 << 12) or b"{}")
             except OSError:  # it has ended, or takes for ever
                 hello = {}
             self.landlock: int = hello.get("landlock", 0)
@@ -178,6 +178,10 @@ def _bubblewrap(settings: dict[str, Any]) -> list[str]:
     folders = [part for path in settings["folders"] for part in ("--dir", path)]
     places = ["--proc", "/proc", "--dev", "/dev", "--size", str(Limits.scratch), "--tmpfs", "/tmp"]
     return ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", *binds, *covers, *folders, *places]
+
+
+def _message(content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + content
 
 
 _zygotes: dict[tuple[int, bool], Zygote] = {}
@@ -275,10 +279,9 @@ class Session:
 
     def _request(self, request: dict[str, Any], seconds: float) -> None:
         self._due, self._patience = time.monotonic() + seconds, seconds
-        message = json.dumps(request).encode()
         with self._heard():
             self._wait()
-            self._talk.sendall(struct.pack(">I", len(message)) + message)
+            self._talk.sendall(_message(json.dumps(request).encode()))
 
     def _reply(self, most: int) -> bytes:
         with self._heard():

@@ -38,7 +38,7 @@ Settings = dict[str, Any]
 def main() -> None:
     """Serve until the parent hangs up."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    settings = json.loads(control.recv(1 << 20))
+    settings = json.loads(receive(control))
     step = "missing"
     try:
         if settings["namespaces"]:
@@ -51,11 +51,11 @@ def main() -> None:
         cells = prepare()
     except Exception as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
-        control.send(json.dumps({step: why[:1000]}).encode())
+        control.sendall(json.dumps({step: why[:1000]}).encode())
         return
-    control.send(json.dumps({"landlock": jail.landlock_version() if settings["isolated"] else 0}).encode())
+    control.sendall(json.dumps({"landlock": jail.landlock_version() if settings["isolated"] else 0}).encode())
     while True:
-        request, sockets, _, _ = socket.recv_fds(control, 1 << 16, 2)
+        request, sockets, _, _ = socket.recv_fds(control, 1 << 12, 2)
         if not request:
             return
         with contextlib.suppress(ChildProcessError):
@@ -197,22 +197,23 @@ def give_up(cells: Any, keep: int, settings: Settings, limits: Settings, folder:
     os.closerange(3, keep)
     os.closerange(keep + 1, 65536)
     cells.begin(limits["output"])
-    limit(limits)
+    limit(limits, processes=settings["isolated"])
     if settings["isolated"]:
         jail.give_up_privileges([home, "/dev/shm"])
 
 
-def limit(limits: Settings) -> None:
-    """Set the limits that the kernel keeps."""
+def limit(limits: Settings, processes: bool) -> None:
+    """Set the limits that the kernel keeps; on `processes` only where none but the submission's are counted."""
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     values = {
         resource.RLIMIT_AS: pages * resource.getpagesize() + limits["memory"] if pages else resource.RLIM_INFINITY,
-        resource.RLIMIT_NPROC: limits["processes"],
         resource.RLIMIT_FSIZE: limits["file_size"],
         resource.RLIMIT_NOFILE: limits["files"],
         resource.RLIMIT_CPU: limits["cpu"],
         resource.RLIMIT_CORE: 1,  # and not 0, which a core pattern that is a program would not heed
     }
+    if processes:
+        values[resource.RLIMIT_NPROC] = limits["processes"]
     for what, value in values.items():
         with contextlib.suppress(ValueError, OSError):  # a lower one is in force
             resource.setrlimit(what, (value, value))
