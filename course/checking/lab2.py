@@ -453,7 +453,7 @@ def faint_gust(x, t):
 def pull_that_comes_late(x, t):
     """No mistake to speak of before t = 0.5."""
     velocity, score = stars_velocity_and_score(straight, x, t)
-    return velocity + 0.1 * torch.sigmoid(60 * (column_of(x, t) - 0.6)) * score
+    return velocity + 0.1 * torch.sigmoid(200 * (column_of(x, t) - 0.6)) * score
 
 
 def outwards_at_one_speed(x, t):
