@@ -42,7 +42,7 @@ class Recipe:
     fall: the share at the end in which the rates fall to 0;  target: the share of right answers to stop at.
     """
 
-    steps: int = 2200
+    steps: int = 2000
     words: int = 1500
     rate: float = 4e-3  # Adam's, for the words' vectors
     matrix_rate: float = 0.02
