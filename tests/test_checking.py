@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
-from course.checking import Lab, progress
+from course.checking import Lab, progress, unwritten
 from course.checking import lab as engine
 from course.checking.compare import compare
 from course.checking.draw import Draw
@@ -418,3 +420,30 @@ def test_the_same_problem_in_many_cases_is_said_once_and_a_ratio_of_one_not_at_a
     assert Verdict("f", problems).lines[1:] == ["For case 0, case 1 and 3 more cases, it raised ValueError: no."]
     off = compare(Reply(torch.ones(3) * 1.0003).frozen(), Reply(torch.ones(3)).frozen())
     assert "times the right one" not in off
+
+
+# ---- cells that wait for an exercise --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shell():
+    shell = InteractiveShell()
+    unwritten.quiet(shell)
+    return shell
+
+
+def test_a_cell_that_waits_for_an_exercise_says_so_in_one_line_and_still_fails(shell, capsys):
+    source = 'def euler_step(u, x, t, h):\n    raise NotImplementedError("euler_step is yours to write")\n'
+    shell.run_cell(source)
+    result = shell.run_cell("x = [euler_step(0, 0, 0, 0) for _ in range(3)]")
+    said = capsys.readouterr().out
+    assert isinstance(result.error_in_exec, NotImplementedError)
+    assert "euler_step is yours to write" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_every_other_error_keeps_its_traceback(shell, capsys):
+    for error in ("NotImplementedError('not for integers')", "ValueError('wrong')"):
+        shell.run_cell(f"def f():\n    raise {error}\nf()")
+        said = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+        assert "Traceback" in said and "----> 2" in said
