@@ -44,7 +44,7 @@ class Recipe:
     warmup: float = 0.05  # the share of the steps in which the rate rises
 
 
-QUICK = Recipe(steps=1_700, batch_size=32, lr=3e-3, clip=60, decay=0.99)
+QUICK = Recipe(steps=1_700, batch_size=32, lr=3e-3, clip=60, decay=0.995, drop=0.15)
 GOOD = Recipe(steps=13_000, batch_size=16, lr=3e-3, clip=60, decay=0.998)
 JUDGE = Recipe(steps=1_500, batch_size=64, lr=2e-3, clip=math.inf, decay=0.99, weight_decay=0.05)
 GUIDE = Recipe(steps=2_000, batch_size=64, lr=2e-3, clip=math.inf, decay=0.99, weight_decay=0.05)
