@@ -39,7 +39,7 @@ def server(tmp_path_factory):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("COURSE_", "JUPYTER"))}
     environment |= {"HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     options = ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=", "--expose-app-in-browser"]
-    options += [f"--ServerApp.root_dir={home / 'labs'}", "--LabApp.news_url=None"]
+    options += [f"--ServerApp.root_dir={home / 'labs'}"]
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", *options], env=environment, stdout=log, stderr=subprocess.STDOUT
