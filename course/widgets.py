@@ -5,6 +5,7 @@ draws on demand; with COURSE_STATIC=1 in the environment all its frames are draw
 that needs neither a kernel nor a network. `player` is always such a piece of HTML.
 """
 
+import asyncio
 import base64
 import hashlib
 import html
@@ -199,14 +200,18 @@ def _live(draw, controls, labels, alt):
     image = ipywidgets.Image(format="webp", layout={"max_width": "100%"})
     caption = ipywidgets.HTML()
 
-    def update(_=None):
-        key = tuple(slider.value for slider in sliders.values())
+    def frame(key):
         if key not in frames:
             values = {name: controls[name][i] for name, i in zip(controls, key, strict=True)}
             picture = style.pixels(_figure(draw, values), card=False)
             frames[key] = _save(picture, "WEBP", lossless=True, method=0), _alt(alt, labels, values)
-        image.value, text = frames[key]
+        return frames[key]
+
+    def update(_=None):
+        key = tuple(slider.value for slider in sliders.values())
+        image.value, text = frame(key)
         caption.value = f'<span class="course-hidden" aria-live="polite">{html.escape(text)}</span>'
+        _when_idle(frame, (near for near in _neighbours(key, controls) if near not in frames))
 
     update()
     for slider in sliders.values():
@@ -216,6 +221,30 @@ def _live(draw, controls, labels, alt):
     box.add_class("course-live")
     display(box)
     return True
+
+
+def _neighbours(key, controls):
+    """The positions of the sliders that one move of one of them leads to."""
+    sizes = [len(values) for values in controls.values()]
+    for i, size in enumerate(sizes):
+        yield from ((*key[:i], j, *key[i + 1 :]) for j in (key[i] + 1, key[i] - 1) if 0 <= j < size)
+
+
+def _when_idle(work, items):
+    """Do work(item) for each item, one at a time while the kernel has nothing else to do; errors wait for a reader."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+
+    def once():
+        try:
+            work(next(items))
+        except Exception:  # also: no items are left
+            return
+        loop.call_later(0.05, once)
+
+    loop.call_later(0.3, once)
 
 
 # The same card as in widgets.html, around ipywidgets' sliders.

@@ -1,5 +1,6 @@
 """The interactive figures: their bytes, their sizes, and what they do in each place they can be in."""
 
+import asyncio
 import io
 import json
 import re
@@ -123,6 +124,33 @@ def test_live_explore_draws_on_demand_and_once_per_frame(live):
     assert drawn == [1, 2] and image.value != first
     slider.index = 1
     assert drawn == [1, 2] and image.value == first
+
+
+def test_what_the_next_move_shows_is_drawn_while_the_kernel_is_idle(live):
+    drawn = []
+
+    def draw(a, b):
+        drawn.append((a, b))
+        return line(a)
+
+    async def work():
+        widgets.explore(draw, a=[0, 1, 2, 3, 4], b=["left", "right"], alt="A line.")
+        assert drawn == [(2, "right")]
+        slider = next(w for w in live[0].children if w.__class__.__name__ == "SelectionSlider")
+        await wait_for(4)
+        assert sorted(drawn[1:]) == [(1, "right"), (2, "left"), (3, "right")]
+        slider.index = 3
+        assert len(drawn) == 4  # it was there already
+        await wait_for(6)
+        assert sorted(drawn[4:]) == [(3, "left"), (4, "right")]
+
+    async def wait_for(count):
+        for _ in range(2000):
+            if len(drawn) == count:
+                return
+            await asyncio.sleep(0.01)
+
+    asyncio.run(work())
 
 
 def test_a_kernel_without_ipywidgets_gets_the_static_page(live, monkeypatch):
