@@ -6,7 +6,8 @@ What the author writes, and what it becomes:
 * a code cell `check(name)` with the option `:points:`: the graded test `check_name` (without points: a plain cell);
 * a markdown cell opened by `+++ {"question": "name", "points": 3}`: an answer graded by hand, which holds the model
   answer and the rubric;
-* tags: `setup` (imports), `see` (only shows something; the grader skips it), `train` (minutes of training).
+* tags: `setup` (imports), `see` (only shows something; the grader skips it), `train` (takes a minute: the grader and
+  the tests skip it, and no other cell needs it).
 """
 
 import hashlib

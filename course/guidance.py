@@ -92,10 +92,10 @@ def classifier_guided_velocity(
 
 
 def tilted_log_density(
-    log_prob: Callable[[Tensor], Tensor], log_posterior: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, w: Time
+    log_prob: Callable[[Tensor], Tensor], log_posterior: Callable[[Tensor], Tensor], x: Tensor, y: int | Tensor, w: Time
 ) -> Tensor:
     """log p(x) + w log p(y | x), (n,), the logarithm of the tilted density up to a constant.
 
-    log_prob(x) -> (n,);  log_posterior(x) -> (n, classes);  y: (n,);  w: float or (n,).
+    log_prob(x) -> (n,);  log_posterior(x) -> (n, classes);  y: int, one label for all, or (n,);  w: float or (n,).
     """
-    return log_prob(x) + w * log_posterior(x).gather(1, y[:, None])[:, 0]
+    return log_prob(x) + w * log_posterior(x)[torch.arange(len(x), device=x.device), y]

@@ -171,6 +171,15 @@ def test_the_tilted_density_is_the_joint_for_scale_one_and_the_marginal_for_zero
     torch.testing.assert_close(found[1], field.log_joint(x, 1.0)[torch.arange(9), y])
 
 
+def test_one_label_for_all_is_the_same_label_for_each(device):
+    mixture = GaussianMixture(*(part.to(device) for part in (MIXTURE.weights, MIXTURE.means, MIXTURE.covariances)))
+    x = 2 * normal(9, 2).to(device)
+    for w in (2.5, torch.linspace(0, 4, 9, dtype=F64, device=device)):
+        arguments = mixture.log_prob, lambda x: mixture.responsibilities(x).log(), x
+        one_each = tilted_log_density(*arguments, torch.full((9,), 2, device=device), w)
+        torch.testing.assert_close(tilted_log_density(*arguments, 2, w), one_each)
+
+
 def test_labels_are_dropped_where_the_number_is_below_the_chance():
     y, u = torch.tensor([4, 5, 6, 7]), torch.tensor([0.0, 0.09, 0.1, 0.9])
     assert drop_labels(y, 0.1, 10, u).tolist() == [10, 10, 6, 7]

@@ -61,8 +61,11 @@ def test_patches_are_pytorchs_and_come_back(shape, size):
 
 
 def test_images_that_patches_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match="7 x 8; wanted sides that patches of 2 x 2 divide"):
+    with pytest.raises(ValueError, match=r"7 x 8.*; wanted sides that patches of 2 x 2 divide"):
         patchify(torch.zeros(1, 1, 7, 8), 2)
+    for side in (27, 30):  # 30 is 15 patches, an odd number again
+        with pytest.raises(ValueError, match=r"(27 x 27|15 x 15), here or at an inner level; wanted sides"):
+            UNet()(torch.zeros(1, 1, side, side), 0.5, torch.tensor([3]))
     with pytest.raises(ValueError, match="6 channels; wanted a multiple of 4"):
         unpatchify(torch.zeros(1, 6, 4, 4), 2)
 

@@ -37,7 +37,9 @@ def patchify(x: Tensor, size: int) -> Tensor:
     """
     n, c, h, w = x.shape
     if h % size or w % size:
-        raise ValueError(f"The images are {h} x {w}; wanted sides that patches of {size} x {size} divide.")
+        raise ValueError(
+            f"The images are {h} x {w}, here or at an inner level; wanted sides that patches of {size} x {size} divide."
+        )
     x = x.reshape(n, c, h // size, size, w // size, size)
     return x.permute(0, 1, 3, 5, 2, 4).reshape(n, c * size**2, h // size, w // size)
 
@@ -131,7 +133,8 @@ class UNet(nn.Module):
     channels: of each level from the finest to the coarsest, which has half the side of the one before; the first level
     has images of 1 / patch of the side.  classes: labels are 0, ..., classes - 1; `null` = classes is "no label".
     depth: residual blocks on the way down and up at each level but the last.
-    Works for images of any size that patches divide.  Raises ValueError for sizes below 1 and labels out of range.
+    Works for images whose sides are multiples of patch * 2**(levels - 1).  Raises ValueError for other sizes and for
+    labels out of range.
     """
 
     time: Any  # modules that know their layers by name: more than nn.Module tells a type checker

@@ -74,7 +74,7 @@ def over_scale(
         ends.append((w[-1], value[-1], key, color))
     if real is not None:
         ax.axhline(real, color=TRUTH, lw=1.2, ls=(0, (4, 2.5)), zorder=2)
-        style.label(ax, w[0], real, "real digits", TRUTH, xytext=(2, 7))
+        style.label(ax, w[-1], real, "real digits", TRUTH, xytext=(0, -8), ha="right")
     if len(values) > 1:
         style.end_labels(ax, ends)
     style.name_axes(ax, "guidance scale $w$", name)

@@ -31,34 +31,56 @@ def sines_and_cosines(angles):
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-@misconception(
-    "time_embedding",
-    "Sines and cosines take turns. Asked for are all the sines first, and then all the cosines.",
+# Whoever makes one of the first four mistakes often leaves the dtype of arange to itself too: it is the smaller worry.
+TAKING_TURNS = "Sines and cosines take turns. Asked for are all the sines first, and then all the cosines."
+COSINES_FIRST = "The cosines come first. Asked for are the sines first, and then the cosines."
+NO_TWO_PI = "The factor 2 pi is missing: a wave of period P goes through a whole turn, 2 pi, while t grows by P."
+ONE_STEP_SHORT = (
+    "The periods do not get as far as the shortest one: the exponents have to reach 1 at the last wave, not stop one "
+    "step before."
 )
+
+
+@misconception("time_embedding", TAKING_TURNS)
+def time_taking_turns_in_float32(t, dim, period):
+    angles = waves(t, torch.arange(dim // 2) / (dim // 2 - 1), period)
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+
+
+@misconception("time_embedding", TAKING_TURNS)
 def time_taking_turns(t, dim, period):
     angles = waves(t, evenly(t, dim), period)
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
-@misconception("time_embedding", "The cosines come first. Asked for are the sines first, and then the cosines.")
+@misconception("time_embedding", COSINES_FIRST)
 def time_cosines_first(t, dim, period):
     angles = waves(t, evenly(t, dim), period)
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-@misconception(
-    "time_embedding",
-    "The factor 2 pi is missing: a wave of period P goes through a whole turn, 2 pi, while t grows by P.",
-)
+@misconception("time_embedding", COSINES_FIRST)
+def time_cosines_first_in_float32(t, dim, period):
+    angles = waves(t, torch.arange(dim // 2) / (dim // 2 - 1), period)
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+@misconception("time_embedding", NO_TWO_PI)
+def time_without_two_pi_in_float32(t, dim, period):
+    return sines_and_cosines(waves(t, torch.arange(dim // 2) / (dim // 2 - 1), period) / (2 * math.pi))
+
+
+@misconception("time_embedding", NO_TWO_PI)
 def time_without_two_pi(t, dim, period):
     return sines_and_cosines(waves(t, evenly(t, dim), period) / (2 * math.pi))
 
 
-@misconception(
-    "time_embedding",
-    "The periods do not get as far as the shortest one: the exponents have to reach 1 at the last wave, not stop one "
-    "step before.",
-)
+@misconception("time_embedding", ONE_STEP_SHORT)
+def time_one_step_short_in_float32(t, dim, period):
+    return sines_and_cosines(waves(t, torch.arange(dim // 2) / (dim // 2), period))
+
+
+@misconception("time_embedding", ONE_STEP_SHORT)
 def time_one_step_short(t, dim, period):
     return sines_and_cosines(waves(t, torch.arange(dim // 2, dtype=t.dtype) / (dim // 2), period))
 
@@ -175,6 +197,16 @@ def patches_by_reshape(x, size):
 def patches_channel_last(x, size):
     n, c, h, w = x.shape
     return cut(x, size).permute(0, 3, 5, 1, 2, 4).reshape(n, c * size**2, h // size, w // size)
+
+
+@misconception(
+    "patchify",
+    "When the channel and the two axes of the patch were joined, others stood between them. Bring the three side by "
+    "side first: what is joined has to be neighbours, in the right order.",
+)
+def patches_of_axes_that_are_no_neighbours(x, size):
+    n, c, h, w = x.shape
+    return cut(x, size).permute(0, 1, 2, 4, 3, 5).reshape(n, c * size**2, h // size, w // size)
 
 
 @misconception(
@@ -738,12 +770,17 @@ def unet_without_gradient(net, x, t, y):
 # ---- drop_labels ----------------------------------------------------------------------------------------------------
 
 
-@misconception(
-    "drop_labels",
-    "The labels are kept with that probability, and dropped with the rest. Small u, dropped label.",
-)
+KEPT = "The labels are kept with that probability, and dropped with the rest. Small u, dropped label."
+
+
+@misconception("drop_labels", KEPT)
 def drops_the_others(y, chance, null, u):
     return torch.where(u < chance, y, null)
+
+
+@misconception("drop_labels", KEPT)
+def drops_the_large(y, chance, null, u):
+    return torch.where(u > chance, null, y)
 
 
 @misconception(
@@ -843,10 +880,16 @@ def loss_sum_of_all(model, schedule, z, t, noise, y):
     return (model(x, t, y) - target).square().sum()
 
 
-@misconception(
-    "guided_loss",
-    "Right for points, but a sample may have several axes: sum over all of them, whatever the sample's shape.",
-)
+FOR_POINTS = "Right for points, but a sample may have several axes: sum over all of them, whatever the sample's shape."
+
+
+@misconception("guided_loss", FOR_POINTS)
+def loss_sum_of_the_first_axis(model, schedule, z, t, noise, y):
+    x, target = along_the_path(schedule, z, t, noise)
+    return (model(x, t, y) - target).square().sum(1).mean()
+
+
+@misconception("guided_loss", FOR_POINTS)
 def loss_sum_of_the_last_axis(model, schedule, z, t, noise, y):
     x, target = along_the_path(schedule, z, t, noise)
     return (model(x, t, y) - target).square().sum(-1).mean()
@@ -1133,9 +1176,15 @@ def walk(model, y, w, x, times, sizes, null, guided=right_guidance):
     return x
 
 
-@misconception(
-    "sample_guided", "All steps have the same size. The grid may be uneven: each step is as long as its own gap."
-)
+ALL_ALIKE = "All steps have the same size. The grid may be uneven: each step is as long as its own gap."
+
+
+@misconception("sample_guided", ALL_ALIKE)
+def samples_by_the_first_step(model, y, w, x0, t, null):
+    return walk(model, y, w, x0, t[:-1], (t[1] - t[0]).expand(len(t) - 1), null)
+
+
+@misconception("sample_guided", ALL_ALIKE)
 def samples_by_even_steps(model, y, w, x0, t, null):
     m = len(t) - 1
     return walk(model, y, w, x0, t[:-1], [(t[-1] - t[0]) / m] * m, null)
@@ -1516,20 +1565,32 @@ def classifier_guided(u, log_prob, schedule, x, t, y, w, pick=None, **kwargs):
         return u(x, t) + w * conversion(schedule, x, t, **kwargs) * gradient
 
 
-@misconception(
-    "classifier_guided_velocity",
+WITHOUT_FACTOR = (
     "The gradient was added to the velocity as it is. It is a score; what one unit of score means for the velocity is "
-    "the factor in the formula.",
+    "the factor in the formula."
 )
+LINEAR_ONLY = (
+    "Right for the linear schedule, where the factor is (1 - t) / t. Work it out from alpha, beta and their "
+    "derivatives."
+)
+
+
+@misconception("classifier_guided_velocity", WITHOUT_FACTOR)
+def classifier_without_factor_at_any_time(u, log_prob, schedule, x, t, y, w):
+    return (u(x, t) + w * label_gradient(log_prob, x, t, y)).detach()
+
+
+@misconception("classifier_guided_velocity", WITHOUT_FACTOR)
 def classifier_without_factor(u, log_prob, schedule, x, t, y, w):
     return classifier_guided(u, log_prob, schedule, x, t, y, w, factor=lambda a, b, da, db: torch.ones_like(a))
 
 
-@misconception(
-    "classifier_guided_velocity",
-    "Right for the linear schedule, where the factor is (1 - t) / t. Work it out from alpha, beta and their "
-    "derivatives.",
-)
+@misconception("classifier_guided_velocity", LINEAR_ONLY)
+def classifier_with_beta_by_alpha(u, log_prob, schedule, x, t, y, w):
+    return classifier_guided(u, log_prob, schedule, x, t, y, w, factor=lambda a, b, da, db: b / a)
+
+
+@misconception("classifier_guided_velocity", LINEAR_ONLY)
 def classifier_for_the_linear_schedule(u, log_prob, schedule, x, t, y, w):
     s = torch.as_tensor(expand_time(t, x), dtype=x.dtype)
     return classifier_guided(
