@@ -1,6 +1,6 @@
 """The course on JupyterHub: one machine, its Linux users, one environment for all of them. See site/jupyterhub.md.
 
-    COURSE=/srv/course jupyterhub -f /srv/course/site/jupyterhub/jupyterhub_config.py
+COURSE=/srv/course jupyterhub -f /srv/course/site/jupyterhub/jupyterhub_config.py
 """
 
 import os
