@@ -6,6 +6,7 @@ if there was any of that. A thousand secrets for the reference take some minutes
 """
 
 import argparse
+import functools
 import re
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from autograder.misconceptions import Function, misconceptions
 from autograder.reference import reference
 from autograder.source import labs
 from course.checking.lab import PUBLIC
-from course.checking.reply import pack, unpack
-from course.checking.verdict import Verdict
+from course.checking.reply import Reply, pack, unpack
+from course.checking.verdict import Misconception, Verdict, judge
 
 SEEDS = 1000  # secrets under which the reference is asked
 FEW = 3  # secrets, beside the public draws, for everything that is compared with all misconceptions
@@ -51,9 +52,9 @@ HEAD = f"{'lab':28}  wrong  rejected  recognised  unusual  accepted  reference  
 
 def examine(lab: str, seeds: int = SEEDS) -> Row:
     """Put everything that is known to be wrong or right to the lab's questions."""
-    row, judge = Row(lab), reference(lab)
+    row, solved = Row(lab), reference(lab)
     secrets = [PUBLIC, *(f"secret {i}" for i in range(FEW))]
-    for exercise in judge.lab.questions:
+    for exercise in solved.lab.questions:
         for function, hint in misconceptions(lab, exercise):
             found = [_verdict(lab, exercise, function, seed) for seed in secrets]
             row.wrong += 1
@@ -68,7 +69,7 @@ def examine(lab: str, seeds: int = SEEDS) -> Row:
             if not right:
                 row.lines.append(f"{lab}, {exercise}: {function.__name__} is right but rejected")
         for i in range(seeds):
-            right = _verdict(lab, exercise, judge.namespace[exercise], f"secret {i}").right
+            right = _verdict(lab, exercise, solved.namespace[exercise], f"secret {i}").right
             row.asked += 1
             row.refused += not right
             if not right:
@@ -78,7 +79,19 @@ def examine(lab: str, seeds: int = SEEDS) -> Row:
 
 def _verdict(lab: str, exercise: str, function: Function, seed: str) -> Verdict:
     """As a submission's function is judged: its replies cross as bytes."""
-    return reference(lab).verdict(exercise, seed, unpack(pack(reference(lab).ask(function, exercise, seed))))
+    given, expected = unpack(pack(reference(lab).ask(function, exercise, seed))), _expected(lab, exercise, seed)
+    found = judge(exercise, given, expected, [])
+    return found if found.right else judge(exercise, given, expected, _known(lab, exercise, seed))
+
+
+@functools.lru_cache(maxsize=FEW + 1)
+def _expected(lab: str, exercise: str, seed: str) -> dict[str, Reply]:
+    return reference(lab).expected(exercise, seed)
+
+
+@functools.lru_cache(maxsize=FEW + 1)
+def _known(lab: str, exercise: str, seed: str) -> list[Misconception]:
+    return reference(lab).misconceptions(exercise, seed)
 
 
 def _unusual(lab: str, exercise: str) -> list[Function]:
