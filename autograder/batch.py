@@ -71,6 +71,7 @@ class _Received:
     timestamp: str
     note: str
     refused: str = ""
+    receipt: str = ""
 
 
 def grade_lab(folder: Folder, lab: str, options: Options, work: run.Work = run.work) -> Report:
@@ -158,7 +159,7 @@ def _receive(folder: Folder, lab: str, ledger: Ledger, options: Options, report:
         try:
             found = ingest.find(folder.submitted, [student, lab], lab)
             digest = ledger.archive(student, found.content, found.name, found.timestamp)
-            yield _Received(student, digest, found.timestamp, found.note)
+            yield _Received(student, digest, found.timestamp, found.note, receipt=found.receipt)
         except ingest.Missing as why:
             report.lines.append(f"{student}: {why}")
         except ingest.Refused as why:
@@ -173,7 +174,8 @@ def _due(ledger: Ledger, lab: str, received: Iterable[_Received], options: Optio
     due, outdated = [], 0
     for each in received:
         record = ledger.load(each.student)
-        same = record is not None and (record.result.digest, record.timestamp) == (each.digest, each.timestamp)
+        handed_in = each.digest, each.timestamp, each.receipt
+        same = record is not None and (record.result.digest, record.timestamp, record.receipt) == handed_in
         current = record is not None and record.fingerprint == fingerprint(lab)
         outdated += same and not current
         if options.again or not (same and current):
@@ -232,7 +234,7 @@ def _keep(ledger: Ledger, result: Result, received: _Received, mark: str, report
     if result.note:
         report.lines.append(f"{result.student}: {result.note}")
     try:
-        ledger.save(Record(result, mark, received.timestamp))
+        ledger.save(Record(result, mark, received.timestamp, received.receipt))
     except OSError as error:
         report.fail(result.student, f"the result could not be saved: {_said(error)}")
         return "failed"

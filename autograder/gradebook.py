@@ -129,11 +129,12 @@ class Book:
         changed = self._tried(lambda: self._scores(record, notebook, answers_before))
         # last: should this process die in between, the next one still sees which answers are new
         self._write(path, result.notebook.encode(), before)
-        stamp = folder / "timestamp.txt"
-        if record.timestamp:
-            self._write(stamp, record.timestamp.encode(), stamp.read_bytes() if stamp.exists() else b"")
-        elif stamp.exists():
-            stamp.unlink()
+        for name, text in (("timestamp.txt", record.timestamp), ("submission_secret.txt", record.receipt)):
+            path = folder / name
+            if text:
+                self._write(path, text.encode(), path.read_bytes() if path.exists() else b"")
+            else:
+                path.unlink(missing_ok=True)
         return changed
 
     def _scores(self, record: Record, notebook: NotebookNode, answers_before: dict[str, str]) -> dict[str, Change]:

@@ -43,6 +43,7 @@ class Found:
     name: str
     timestamp: str = ""
     note: str = ""
+    receipt: str = ""  # nbgrader's submission_secret.txt, by which its exchange hands the feedback back
 
 
 def nearness(name: str, lab: str) -> int | None:
@@ -92,7 +93,11 @@ def find(top: Path, inner: Sequence[str], lab: str) -> Found:
             timestamp = ""
         except (OSError, ValueError, OverflowError):
             timestamp, note = "", note or "timestamp.txt holds no time"
-    return Found(content, name, timestamp, note)
+        try:
+            receipt = _read("submission_secret.txt", folder, 1000).decode().strip()
+        except (OSError, ValueError):
+            receipt = ""
+    return Found(content, name, timestamp, note, receipt)
 
 
 class _opened:

@@ -28,11 +28,12 @@ class Busy(RuntimeError):
 
 @dataclass(frozen=True)
 class Record:
-    """A result, what graded it, and when its submission was handed in ("" if nobody wrote that down)."""
+    """A result, what graded it, when its submission was handed in, and nbgrader's receipt ("" if there is none)."""
 
     result: Result
     fingerprint: str
     timestamp: str = ""
+    receipt: str = ""
 
 
 class Ledger:
@@ -80,7 +81,8 @@ class Ledger:
         """Keep a result; OSError if the disk does not take it."""
         facts = json.loads(record.result.to_json())
         notebook = facts.pop("notebook")
-        head = {"fingerprint": record.fingerprint, "timestamp": record.timestamp, "result": facts}
+        about = {"fingerprint": record.fingerprint, "timestamp": record.timestamp, "receipt": record.receipt}
+        head = about | {"result": facts}
         write(self._result(record.result.student), json.dumps(head).encode() + b"\n" + notebook.encode())
 
     def load(self, student: str, *, notebook: bool = False) -> Record | None:
@@ -90,7 +92,7 @@ class Ledger:
                 head = json.loads(file.readline())
                 text = file.read().decode() if notebook else ""
             result = Result.from_json(json.dumps(head["result"] | {"notebook": text}).encode())
-            return Record(result, head["fingerprint"], head["timestamp"])
+            return Record(result, head["fingerprint"], head["timestamp"], head["receipt"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError):

@@ -1,7 +1,7 @@
 """The right answers: what the lab's own solution says. It runs only in the grader's process."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from autograder.misconceptions import replies
@@ -32,6 +32,9 @@ class Reference:
 
     def misconceptions(self, exercise: str, seed: str) -> list[Misconception]:
         """The typical wrong replies to a question under this seed."""
+        return list(self._recalled(exercise, seed))
+
+    def _recalled(self, exercise: str, seed: str) -> Iterator[Misconception]:
         return replies(self.lab.name, self.lab.find(exercise), seed, unseen(exercise, seed))
 
     def verdict(
@@ -42,7 +45,11 @@ class Reference:
         verdict = judge(exercise, given, expected, [])
         if verdict.right or any(reply.error for reply in given.values()):  # no misconception raises anything
             return verdict
-        return judge(exercise, given, expected, self.misconceptions(exercise, seed))
+        for known in self._recalled(exercise, seed):  # one after the other: the later ones need not be asked
+            named = judge(exercise, given, expected, [known])
+            if named.hint:
+                return named
+        return verdict
 
     def credit(self, verdict: Verdict) -> float:
         """The share of the points that a verdict earns, from 0 to 1."""

@@ -146,7 +146,7 @@ def _settings(wall: Wall) -> dict[str, Any]:
         "visible": [(os.path.realpath(path), seen) for seen, path in visible.items() if os.path.exists(path)],
         # the grader may lie in a folder that has to be visible
         "hidden": [str(ROOT / room) for room in ("autograder", "solutions", "tests")],
-        "folders": [f"{CACHE}/ipython", f"{CACHE}/matplotlib"],
+        "folders": [f"{CACHE}/{name}" for name in ("ipython", "matplotlib", "tmp")],
         "path": [inside, home, *dict.fromkeys([*standard, *packages])],
     }
 
@@ -161,6 +161,7 @@ def _environment(wall: Wall) -> dict[str, str]:
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
         "HOME": folder,
+        "TMPDIR": folder if wall == "none" else f"{CACHE}/tmp",  # until a submission has its own
         "PYTHONHASHSEED": "0",
         "COURSE_PROGRESS": "off",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",

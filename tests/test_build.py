@@ -200,7 +200,9 @@ def checkout(tmp_path) -> Path:
     """A copy of the checkout to break."""
     for room in ("course", "autograder", "solutions", "labs"):
         shutil.copytree(
-            ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__", "submitted", "autograded")
+            ROOT / room,
+            tmp_path / room,
+            ignore=shutil.ignore_patterns("__pycache__", "submitted", "autograded", "runs"),
         )
     return tmp_path
 

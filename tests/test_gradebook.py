@@ -150,6 +150,19 @@ def test_nothing_but_the_graded_notebook_and_the_time_gets_into_autograded(class
     assert [p.name for p in classroom.folder.autograded("anna", LAB).iterdir()] == [f"{LAB}.ipynb"]
 
 
+def test_the_receipt_of_nbgraders_exchange_goes_with_the_graded_notebook(classroom):
+    """Without it `nbgrader release_feedback` stops; tests/test_exchange.py goes the whole way."""
+    receipt = classroom.hand_in("anna").with_name("submission_secret.txt")
+    receipt.write_text("0123abc")
+    classroom.grade()
+    graded = classroom.folder.autograded("anna", LAB) / "submission_secret.txt"
+    assert graded.read_text() == "0123abc"
+    receipt.unlink()
+    receipt.symlink_to("/etc/passwd")
+    classroom.grade()
+    assert not graded.exists()
+
+
 def test_a_new_gradebook_is_made_where_there_is_none(tmp_path, monkeypatch):
     monkeypatch.delenv("COURSE_GRADEBOOK", raising=False)
     with Book(Folder(tmp_path), LAB) as book:

@@ -96,7 +96,15 @@ def nbgrader(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 def checkout(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("checkout")
     ignore = shutil.ignore_patterns(
-        "__pycache__", "submitted", "autograded", "feedback", "gradebook.db*", ".ipynb_checkpoints", "grades.csv"
+        "__pycache__",
+        "submitted",
+        "autograded",
+        "feedback",
+        "exchange",
+        "runs",
+        "gradebook.db*",
+        ".ipynb_checkpoints",
+        "grades.csv",
     )
     for room in ("course", "autograder", "solutions", "labs"):
         shutil.copytree(ROOT / room, root / room, ignore=ignore)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -276,14 +277,12 @@ def _as_user() -> list[str]:
 
 
 @pytest.fixture
-def script(tmp_path):
+def script():
     """A script that grades a perfect submission; everybody may read both."""
-    for folder in [tmp_path, *tmp_path.parents]:
-        if folder.is_relative_to("/tmp") and folder != Path("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    (tmp_path / "perfect.ipynb").write_bytes(PERFECT)
-    (tmp_path / "perfect.ipynb").chmod(0o644)
-    return GRADE.replace("__file__", repr(str(tmp_path / "grade.py")))
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        os.chmod(folder, 0o755)
+        (Path(folder) / "perfect.ipynb").write_bytes(PERFECT)
+        yield GRADE.replace("__file__", repr(f"{folder}/grade.py"))
 
 
 def test_an_ordinary_user_can_grade(script):

@@ -6,7 +6,7 @@ one is rejected and recognised.
 
 import importlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from course.checking.lab import Question
@@ -33,7 +33,7 @@ def misconceptions(lab: str, exercise: str) -> list[tuple[Function, str]]:
     return _known[module, exercise]
 
 
-def replies(lab: str, question: Question, seed: str, unseen: str) -> list[Misconception]:
-    """What every misconception answers to the question under this seed."""
-    known = misconceptions(lab, question.name)
-    return [Misconception(hint, question.put(function, seed, unseen)) for function, hint in known]
+def replies(lab: str, question: Question, seed: str, unseen: str) -> Iterator[Misconception]:
+    """What every misconception answers to the question under this seed, each asked when its turn comes."""
+    for function, hint in misconceptions(lab, question.name):
+        yield Misconception(hint, question.put(function, seed, unseen))
