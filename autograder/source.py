@@ -7,6 +7,7 @@ What the author writes, and what it becomes:
 * a markdown cell opened by `+++ {"question": "name", "points": 3}`: an answer graded by hand, which holds the model
   answer and the rubric;
 * tags: `setup` (imports), `see` (only shows something; the grader skips it), `train` (minutes of training).
+  The release adds one more cell, tagged `install`.
 """
 
 import hashlib
