@@ -6,6 +6,8 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+from docutils import nodes
+
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").exists())
 sys.path.insert(0, str(ROOT))
 
@@ -63,6 +65,8 @@ html_theme_options = {
         "color-toc-title-text": "#59636e",
         "color-sidebar-caption-text": "#59636e",
         "color-sidebar-search-border": "#c3cad2",
+        "color-api-name": "#00694c",
+        "color-api-pre-name": "#00694c",
     },
     "dark_css_variables": {
         "color-brand-primary": "#4fd1a5",
@@ -71,10 +75,13 @@ html_theme_options = {
         "color-foreground-muted": "#a4adb8",
         "color-toc-title-text": "#a4adb8",
         "color-sidebar-caption-text": "#a4adb8",
+        "color-api-name": "#4fd1a5",
+        "color-api-pre-name": "#4fd1a5",
     },
 }
 
 # ---- the API reference
+add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
@@ -116,15 +123,34 @@ def _docstring(app, what, name, obj, options, lines):
 _CHINESE = re.compile(r"[\u3400-\u9fff\uff00-\uffef，。、（）]*[\u3400-\u9fff][\u3400-\u9fff\uff00-\uffef，。、（）]*")
 
 
+def _signature(match):
+    """A signature over several lines, without the list of definitions that define nothing."""
+    text = re.sub(r"<(/?)dl>", r"<\1span>", match[0])
+    return text.replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
+
+
 def _finish(app, page, template, context, doctree):
-    """Say which words are Chinese, so that they are read and drawn as such."""
+    """What screen readers trip over, and which words are Chinese, so that they are read and drawn as such."""
+    if tree := context.get("furo_navigation_tree"):
+        context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
     if body := context.get("body"):
+        body = body.replace(' aria-label="Toggle hidden content"', "")
+        body = re.sub(r'<dt class="sig .*?</dt>', _signature, body, flags=re.DOTALL)
         parts = re.split(r"(<[^>]+>)", body)
         parts[::2] = [_CHINESE.sub(r'<span lang="zh-Hans">\g<0></span>', text) for text in parts[::2]]
         context["body"] = "".join(parts)
 
 
+def _formulas(app, doctree):
+    """Hand formulas to MathJax as they are: Sphinx puts those of several lines where no number is allowed."""
+    for node in doctree.findall(nodes.math_block):
+        if not (node.get("no-wrap") or node.get("nowrap")):
+            node["no-wrap"] = node["nowrap"] = True
+            node.children = [nodes.Text(rf"\[{node.astext()}\]")]
+
+
 def setup(app):
     """Sphinx calls this."""
     app.connect("autodoc-process-docstring", _docstring)
-    app.connect("html-page-context", _finish)
+    app.connect("doctree-read", _formulas)
+    app.connect("html-page-context", _finish, priority=900)
