@@ -85,7 +85,7 @@ add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
-autodoc_mock_imports = [name for name in ("distributed", "dask") if find_spec(name) is None]
+autodoc_mock_imports = [name for name in ("distributed", "dask", "fcntl", "resource") if find_spec(name) is None]
 python_maximum_signature_line_length = 88
 maximum_signature_line_length = 88
 

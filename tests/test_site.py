@@ -146,15 +146,6 @@ def test_the_glossary_says_every_term_in_both_languages(site):
         assert f'<span lang="zh-Hans">{word}</span>' in terms
 
 
-def test_a_notebook_page_exported_by_nbconvert_describes_its_figures_too(tmp_path):
-    notebook = SOLUTIONS / LABS[0] / f"{LABS[0]}.ipynb"
-    command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "html", "--template", "lab", "--output-dir"]
-    subprocess.run([*command, str(tmp_path), str(notebook)], check=True, capture_output=True)
-    page = Page(tmp_path / f"{LABS[0]}.html")
-    assert len(page.pictures) > 20
-    assert all(len(picture.get("alt", "")) > 20 and "No description" not in picture["alt"] for picture in page.pictures)
-
-
 # ---- addresses ------------------------------------------------------------------------------------------------------
 
 

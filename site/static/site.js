@@ -63,7 +63,7 @@ function moveFlow(figure) {
 
 // What scrolls sideways can be reached with the Tab key, and says so to a screen reader.
 function reachable() {
-  for (const box of document.querySelectorAll("pre, .table-wrapper, mjx-container, .output.text_html, .output")) {
+  for (const box of document.querySelectorAll("pre, .table-wrapper, .math, mjx-container, .output")) {
     const scrolls = box.scrollWidth > box.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(box).overflowX);
     if (scrolls) box.tabIndex = 0;
     else if (box.tabIndex === 0) box.removeAttribute("tabindex");
