@@ -11,13 +11,14 @@ PIP   := $(BIN)/python -m pip install --disable-pip-version-check -c constraints
 PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help lab test build check bench format clean
+.PHONY: help lab test build site check bench format clean
 
 help:
 	@echo "make lab    set up what a student needs and open JupyterLab on $(LAB)"
 	@echo "            (make lab LAB=... opens another lab; ARGS=\"--no-browser --port 9999\" is passed on)"
 	@echo "make test   set up what tests need and run them all"
 	@echo "make build  rebuild every lab from its source in solutions/"
+	@echo "make site   build the site into build/site from the executed solutions"
 	@echo "make check  lint, format, types, and whether a generated file is stale"
 	@echo "make bench  run the benchmarks"
 	@echo "make clean  remove the environment"
@@ -41,6 +42,11 @@ $(VENV)/installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) --no-deps torchcfm
 	@touch $@
 
+$(VENV)/installed-site: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the course with what builds its site (PyTorch is large: some minutes the first time) ..."
+	@$(PIP) -e ".[site]" || { echo "The installation failed: is there a network connection and some 2 GB of free disk space?"; exit 1; }
+	@touch $@
+
 lab: $(VENV)/installed-lab
 	@test -f labs/$(LAB)/$(LAB).ipynb || { echo "There is no lab called $(LAB); the labs are:" $$(ls labs); exit 1; }
 	@options="$(ARGS)"; \
@@ -54,6 +60,9 @@ test: $(VENV)/installed-test
 
 build: $(VENV)/installed-test
 	@$(BIN)/python -m autograder.build
+
+site: $(VENV)/installed-site
+	@$(BIN)/python site/build.py
 
 check: $(VENV)/installed-test
 	@$(BIN)/ruff check .

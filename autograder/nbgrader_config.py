@@ -11,7 +11,7 @@ from nbgrader import preprocessors as steps  # noqa: E402
 
 from autograder.judge import Judge  # noqa: E402
 from autograder.rebuild import Rebuild, SubmissionExporter  # noqa: E402
-from autograder.release import STUB, LetErrorsPass, NameStubs  # noqa: E402
+from autograder.release import STUB, InstallWhereMissing, LetErrorsPass, NameStubs  # noqa: E402
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821
 
@@ -36,6 +36,7 @@ c.GenerateAssignment.preprocessors = [
     steps.CheckCellMetadata,
     steps.ComputeChecksums,
     steps.SaveCells,
+    InstallWhereMissing,
     LetErrorsPass,
 ]
 c.Autograde.exporter_class = SubmissionExporter

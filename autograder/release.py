@@ -1,11 +1,31 @@
 """The last steps from a lab's solution to the student's notebook."""
 
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 from nbgrader.preprocessors import NbGraderPreprocessor
 
+from autograder import repository
 from autograder.source import is_check, tags
 
 STUB = "your code here"
+INSTALL = """\
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("course") is None:  # as on Colab; where the course is installed, this cell does nothing
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "git+{}"], check=True)"""
+
+
+class InstallWhereMissing(NbGraderPreprocessor):
+    """Puts a cell before the first code cell that installs the course on a machine that has none."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        """Insert the cell."""
+        first = next(i for i, cell in enumerate(nb.cells) if cell.cell_type == "code")
+        cell = new_code_cell(INSTALL.format(repository()), id="install-course", metadata={"tags": ["install"]})
+        nb.cells.insert(first, cell)
+        return nb, resources
 
 
 class NameStubs(NbGraderPreprocessor):

@@ -8,6 +8,7 @@ What the author writes, and what it becomes:
   answer and the rubric;
 * tags: `setup` (imports), `see` (only shows something; the grader skips it), `train` (takes a minute: the grader and
   the tests skip it, and no other cell needs it).
+  The release adds one more cell, tagged `install`.
 """
 
 import hashlib

@@ -1,11 +1,17 @@
 """Fixtures that more than one test module uses."""
 
+import sys
+
 import pytest
 import torch
 
-from tests.classroom import classroom, empty_gradebook
+if sys.platform.startswith("linux"):
+    from tests.classroom import classroom, empty_gradebook
 
-__all__ = ["classroom", "empty_gradebook"]
+    __all__ = ["classroom", "empty_gradebook"]
+else:  # grading needs Linux, and `make` a Unix
+    _GRADING = "attacks cli exports gradebook grading ingest readme run sandbox scale"
+    collect_ignore = [f"test_{name}.py" for name in _GRADING.split()]
 
 
 def _devices():
