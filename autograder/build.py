@@ -4,7 +4,8 @@ From `solutions/LAB/LAB.md` come
     solutions/LAB/LAB.ipynb           the source executed, with outputs, for reading
     labs/LAB/LAB.ipynb                the student's notebook, made by nbgrader's own generate step
     course/checking/answers/LAB.npz   what right and typically wrong functions answer to the public questions
-Building twice changes nothing: ids come from contents, nothing records a time, seeds are fixed.
+Building twice changes nothing: ids come from contents, nothing records a time, seeds are fixed.  Where no code has
+changed since the last execution, a cell's or a module's, the outputs are kept and nothing is executed.
 """
 
 import argparse
@@ -139,6 +140,30 @@ def execute(lab: str) -> NotebookNode:
     return notebook
 
 
+def with_kept_outputs(lab: str) -> NotebookNode | None:
+    """The source with the outputs of the last execution; None where a code cell or a module has changed since then."""
+    path, notebook = SOLUTIONS / lab / f"{lab}.ipynb", read_source(lab)
+    if not path.exists():
+        return None
+    last = nbformat.read(path, as_version=4)
+    built = dict(last.metadata.get("built_from", {}))
+    if not built.pop("source", None) or _changed(built):
+        return None
+    now, then = ([cell for cell in nb.cells if cell.cell_type == "code"] for nb in (notebook, last))
+    if [(cell.source, cell.metadata) for cell in now] != [(cell.source, cell.metadata) for cell in then]:
+        return None
+    for cell, before in zip(now, then, strict=True):
+        cell.outputs, cell.execution_count = before.outputs, before.execution_count
+    notebook.metadata["language_info"] = last.metadata["language_info"]
+    notebook.metadata["built_from"] = NotebookNode(last.metadata["built_from"], source=_digest(source_path(lab)))
+    return notebook
+
+
+def _changed(digests: dict[str, str]) -> list[str]:
+    """The modules whose files no longer have these digests."""
+    return [module for module, path in _files(list(digests)).items() if _digest(path) != digests[module]]
+
+
 def _announce(lab: str, total: int):
     def announce(cell: NotebookNode, cell_index: int) -> None:
         if sys.stderr.isatty():
@@ -170,7 +195,7 @@ def stale_notebook(lab: str) -> str | None:
     built = dict(nbformat.read(path, as_version=4).metadata.get("built_from", {}))
     if built.pop("source", None) != _digest(source_path(lab)):
         return "its source changed"
-    changed = [module for module, path in _files(list(built)).items() if _digest(path) != built[module]]
+    changed = _changed(built)
     return f"{', '.join(changed)} changed" if changed else None
 
 
@@ -212,11 +237,14 @@ def _generate(lab: str, destination: Path, scratch: str) -> None:
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
-def build(lab: str) -> None:
-    """Build everything that comes from a lab's source; nothing is replaced unless all of it succeeds up to there."""
+def build(lab: str, fresh: bool = False) -> None:
+    """Build everything that comes from a lab's source; nothing is replaced unless all of it succeeds up to there.
+
+    fresh: execute the notebook even where no code has changed.
+    """
     start = time.monotonic()
     _write_answers(lab)  # first: the notebook's own checks read them
-    notebook = execute(lab)
+    notebook = (None if fresh else with_kept_outputs(lab)) or execute(lab)
     _replace(SOLUTIONS / lab / f"{lab}.ipynb", (nbformat.writes(notebook) + "\n").encode())
     shutil.rmtree(LABS / lab, ignore_errors=True)
     release(lab)
@@ -242,6 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("lab", nargs="*", help="labs to build (default: all)")
     parser.add_argument("--check", action="store_true", help="build nothing; say what is stale")
+    parser.add_argument("--fresh", action="store_true", help="execute every notebook, also where no code has changed")
     options = parser.parse_args(arguments)
     try:
         for lab in options.lab:
@@ -252,7 +281,7 @@ def main(arguments: list[str] | None = None) -> int:
             print("\n".join(found) or "everything is up to date")
             return bool(found)
         for lab in chosen:
-            build(lab)
+            build(lab, options.fresh)
     except (SourceError, CellExecutionError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

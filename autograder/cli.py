@@ -63,11 +63,12 @@ def main(context: click.Context, course: Path) -> None:
 @main.command()
 @click.argument("labs", nargs=-1)
 @click.option("--check", is_flag=True, help="Build nothing; say what is stale.")
-def build(labs: tuple[str, ...], check: bool) -> None:
+@click.option("--fresh", is_flag=True, help="Execute every notebook, also where no code has changed.")
+def build(labs: tuple[str, ...], check: bool, fresh: bool) -> None:
     """Build LABS (default: all) from their sources in solutions/."""
     from autograder import build as builder
 
-    sys.exit(builder.main([*labs, *(["--check"] if check else [])]))
+    sys.exit(builder.main([*labs, *(["--check"] if check else []), *(["--fresh"] if fresh else [])]))
 
 
 # ---- grade ----------------------------------------------------------------------------------------------------------

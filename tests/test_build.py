@@ -231,6 +231,27 @@ def test_a_change_of_the_source_or_of_a_module_it_uses_is_noticed(checkout):
     assert f"solutions/{lab}/{lab}.ipynb is stale: its source changed" in out
 
 
+def test_outputs_are_kept_where_only_words_have_changed_and_not_where_code_has(checkout, monkeypatch):
+    monkeypatch.setattr(sources, "SOLUTIONS", checkout / "solutions")
+    monkeypatch.setattr(build, "SOLUTIONS", checkout / "solutions")
+    lab = LAB_NAMES[0]
+    path = checkout / "solutions" / lab / f"{lab}.md"
+    text = path.read_text()
+    path.write_text(text + "\nOne more sentence.\n")
+    kept = build.with_kept_outputs(lab)
+    before = solution(lab)
+    assert "One more sentence." in kept.cells[-1].source
+    assert [c.get("outputs") for c in kept.cells if c.cell_type == "code"] == [
+        c.get("outputs") for c in before.cells if c.cell_type == "code"
+    ]
+    assert kept.metadata.built_from["source"] != before.metadata.built_from["source"]
+    path.write_text(text.replace("return x + h * u(x, t)\n", "return x + u(x, t) * h\n"))
+    assert build.with_kept_outputs(lab) is None
+    path.write_text(text)
+    monkeypatch.setattr(build, "_digest", lambda path: "another")
+    assert build.with_kept_outputs(lab) is None
+
+
 def test_a_solution_that_answers_otherwise_makes_the_stored_answers_stale(checkout):
     lab = LAB_NAMES[0]
     path = checkout / "solutions" / lab / f"{lab}.md"
