@@ -117,6 +117,7 @@ def _our_course(scratch: Path, environment: dict[str, str], students: int) -> Pa
     """A copy of the repository, whose autograder/ is nbgrader's folder, with the lab released and handed in."""
     for room in "autograder", "course", "labs", "solutions":
         shutil.copytree(ROOT / room, scratch / "ours" / room, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    shutil.copy(ROOT / "pyproject.toml", scratch / "ours")
     course = scratch / "ours" / "autograder"
     _nbgrader("generate_assignment", course, environment)
     return _folder(course, students, KINDS)

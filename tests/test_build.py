@@ -204,6 +204,7 @@ def checkout(tmp_path) -> Path:
             tmp_path / room,
             ignore=shutil.ignore_patterns("__pycache__", "submitted", "autograded", "runs"),
         )
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
 

@@ -59,6 +59,7 @@ class School:
         own = ["submitted", "autograded", "feedback", "exchange", "runs", "gradebook.db*", "__pycache__", "*.log"]
         for room in ("course", "autograder", "labs", f"solutions/{LAB}", "site/jupyterhub"):
             shutil.copytree(ROOT / room, self.checkout / room, ignore=shutil.ignore_patterns(*own))
+        shutil.copy(ROOT / "pyproject.toml", self.checkout)
         for path in (self.checkout, *self.checkout.rglob("*")):
             os.chown(path, UIDS[TEACHER], UIDS[TEACHER])
         for room in ("autograder", "solutions"):

@@ -108,6 +108,7 @@ def checkout(tmp_path_factory) -> Path:
     )
     for room in ("course", "autograder", "solutions", "labs"):
         shutil.copytree(ROOT / room, root / room, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", root)
     return root
 
 
