@@ -62,7 +62,7 @@ def loss_weight(alpha_bar: Tensor) -> Tensor:
 def min_snr_weight(alpha_bar: Tensor, gamma: float = 5.0) -> Tensor:
     """min(snr, gamma) / snr at every step, (T,), index k - 1: a weight for the simple loss.
 
-    In terms of the error of the data it is min(snr, gamma).  Hang et al. (2023), section 3.4.
+    In terms of the error of the data it is min(snr, gamma).  Hang et al. (2023).
     Raises ValueError for a gamma that is not positive.
     """
     check_alpha_bar(alpha_bar)

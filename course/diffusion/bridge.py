@@ -14,14 +14,20 @@ def matching_times(schedule: Schedule, alpha_bar: Tensor) -> Tensor:
     """The times at which a path is as noisy as the steps of a chain, (T+1,), falling from 1, like alpha_bar (T+1,).
 
     alpha^2 / (alpha^2 + beta^2) = alpha_bar_k, by bisection: the schedule's signal-to-noise ratio has to rise with t.
-    Raises ValueError for an alpha_bar that does not fall from 1.
+    Raises ValueError for an alpha_bar that does not fall from 1 and for one that is noisier than the path at t = 0.
     """
     check_alpha_bar(alpha_bar)
+
+    def excess(t: Tensor) -> Tensor:
+        alpha, beta, _, _ = schedule(t)
+        return beta**2 * alpha_bar - alpha**2 * (1 - alpha_bar)
+
     low, high = torch.zeros_like(alpha_bar), torch.ones_like(alpha_bar)
+    if excess(low)[-1] < -1e-9 * alpha_bar[-1]:
+        raise ValueError("At t = 0 the path is not as noisy as the chain at its last step; wanted a path that is.")
     for _ in range(60):
         middle = (low + high) / 2
-        alpha, beta, _, _ = schedule(middle)
-        too_noisy = alpha**2 * (1 - alpha_bar) < beta**2 * alpha_bar
+        too_noisy = excess(middle) > 0
         low, high = torch.where(too_noisy, middle, low), torch.where(too_noisy, high, middle)
     return high
 

@@ -77,7 +77,7 @@ def at(values: Tensor, k: int | Tensor, x: Tensor) -> Tensor:
 def vp_schedule(t: Time) -> Coefficients:
     """The linear schedule for infinitely many steps: log alpha = -(0.1 s + 9.95 s^2) / 2, s = 1 - t.
 
-    alpha^2 + beta^2 = 1.  t: float or tensor.  Song et al. (2021), eq. 32 and appendix C.
+    alpha^2 + beta^2 = 1.  t: float or tensor.  Song et al. (2021), appendix C.
     """
     s = 1 - torch.as_tensor(t, dtype=None if isinstance(t, Tensor) else torch.float64)
     spread = GREATEST_RATE - LEAST_RATE

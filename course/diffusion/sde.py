@@ -6,6 +6,7 @@ back runs in the course's time t.  f(x, s): like x (n, ...);  g(s): float, 0-d o
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from course.paths import Field, Schedule, Time
@@ -16,7 +17,7 @@ def forward_sde(schedule: Schedule) -> tuple[Field, Callable[[Time], Time]]:
     """f and g of the linear SDE that has the law of x_t = alpha z + beta noise at every s = 1 - t, for any data z.
 
     f = -r x and g^2 = 2 beta (r beta - d_beta), r = d_alpha / alpha, the derivatives being those in t.
-    Needs 0 < t < 1.  Song et al. (2021), appendix B; Kingma et al. (2021), eq. 20 of appendix E.
+    Needs s < 1, where there is some data left.  Lu et al. (2022), DPM-Solver, section 2.1.
     """
 
     def f(x: Tensor, s: Time) -> Tensor:
@@ -24,10 +25,16 @@ def forward_sde(schedule: Schedule) -> tuple[Field, Callable[[Time], Time]]:
         return -d_alpha / alpha * x
 
     def g(s: Time) -> Time:
-        alpha, beta, d_alpha, d_beta = schedule(1 - s)
-        return (2 * beta * (d_alpha / alpha * beta - d_beta)) ** 0.5
+        alpha, beta, d_alpha, d_beta = (_exact(value) for value in schedule(1 - s))
+        # beta d_beta; where alpha^2 + beta^2 = 1 leaves the data infinitely fast, its limit
+        rise = torch.where(d_beta.isinf(), -alpha * d_alpha, beta * d_beta)
+        return (2 * (d_alpha / alpha * beta**2 - rise)) ** 0.5
 
     return f, g
+
+
+def _exact(value: Time) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
 
 
 def reverse_sde_drift(f: Field, g: Callable[[Time], Time], score: Field, x: Tensor, t: Time) -> Tensor:
