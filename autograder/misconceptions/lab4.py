@@ -1250,6 +1250,14 @@ def data_without_roots(x, eps, a):
     return (x - (1 - a) * eps) / a
 
 
+@misconception(
+    "predict_x0",
+    "All of the noise was taken out, without its factor: only sqrt(1 - a) times eps went in.",
+)
+def data_without_the_factor(x, eps, a):
+    return (x - eps) / expand_time(a, x) ** 0.5
+
+
 @misconception("predict_x0", "The noise was added once more. It has to be taken out.")
 def data_with_more_noise(x, eps, a):
     a = expand_time(a, x)
@@ -1572,7 +1580,8 @@ def ddpm_with_alpha_bar_for_alpha(x, eps, now, then, noise):
 
 @misconception(
     "ddpm_step",
-    "In Ho's formula (x - beta / sqrt(1 - alpha_bar) eps) / sqrt(alpha), the root below beta is missing.",
+    "The noise lost its factor: the guess of the data takes out sqrt(1 - now) eps. In Ho's formula, "
+    "(x - beta / sqrt(1 - alpha_bar) eps) / sqrt(alpha), it is the root below beta that is missing.",
 )
 def ddpm_without_the_root(x, eps, now, then, noise):
     variance = (1 - then) / (1 - now) * (1 - now / then)
@@ -1636,6 +1645,15 @@ def implicit(x, eps, now, then, eta, noise, sigma=None, guess=None, direction=No
 
 def deviation(now, then):
     return ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
+
+
+@misconception(
+    "ddim_step",
+    "The guess of the data is (x - eps) / sqrt(now): the score took the place of the noise in it, or the factor "
+    "sqrt(1 - now) before the noise is missing.",
+)
+def ddim_guess_by_the_score(x, eps, now, then, eta, noise):
+    return implicit(x, eps, now, then, eta, noise, guess=(x - eps) / now**0.5)
 
 
 @misconception(
@@ -1916,8 +1934,8 @@ def tests_both_ends(step):
 
 @misconception(
     "ddim_test",
-    "The test makes the step to the data only, then = 1, where there is no noise left: the bug of this section, and "
-    "whatever else happens to the noise, goes unseen.",
+    "The test makes the step to the data only, then = 1, where no noise is left: whatever happens to the predicted "
+    "noise, to the fresh one and to eta goes unseen.",
 )
 def tests_the_last_step(step):
     return agrees(step, jumps=[(0.3, 1.0), (0.9, 1.0)])

@@ -40,4 +40,11 @@ def _f(x, eps, now, then, eta, noise):
     return then**0.5 * z + ((1 - then) ** 0.5 - sigma) * eps + sigma * noise
 
 
-SUBJECTS = [_c, _e, _a, _d, _b, _f]
+def _g(x, eps, now, then, eta, noise):
+    now, then, _, variance = at_the_levels(x, eps, now, then)
+    sigma = eta * variance**0.5
+    z = (x - (1 - now) * eps) / now**0.5
+    return then**0.5 * z + (1 - then - sigma**2) ** 0.5 * eps + sigma * noise
+
+
+SUBJECTS = [_c, _e, _g, _a, _d, _b, _f]

@@ -364,6 +364,14 @@ def step_by_its_variance(x, eps, now, then, eta, noise):
     return then**0.5 * z + fresh**0.5 * noise + (1 - then - fresh) ** 0.5 * eps
 
 
+def guess_by_the_score(x, eps, now, then, eta, noise):
+    now, then, _, variance = at_the_levels(x, eps, now, then)
+    sigma = eta * variance**0.5
+    score = -eps / (1 - now) ** 0.5
+    z = (x + (1 - now) ** 0.5 * score) / now**0.5
+    return then**0.5 * z + (1 - then - sigma**2) ** 0.5 * eps + sigma * noise
+
+
 def score_for_the_noise(x, eps, now, then, eta, noise):
     now, then, z, variance = at_the_levels(x, eps, now, then)
     sigma = eta * variance**0.5
@@ -445,7 +453,8 @@ STEPS = {
     "a right step that starts from x": step_from_x,
     "a right step that computes in float64": step_in_float64,
     "a right step that adds in another order": step_by_its_variance,
-    "a step with the score in the place of the noise": score_for_the_noise,
+    "a step with the score in the place of the noise, in its guess of the data": guess_by_the_score,
+    "a step with the score in the place of the noise, in what it adds": score_for_the_noise,
     "a step that forgets the root before the data": without_the_root,
     "a step whose guess of the data is too small": guess_that_is_too_small,
     "a step whose guess of the data takes x to be at the next level": guess_at_the_wrong_level,
