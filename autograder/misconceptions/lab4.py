@@ -38,19 +38,11 @@ def real(number, like):
 
 
 def schedule_of(
-    kind,
-    steps,
-    *,
-    low=None,
-    high=None,
-    square=2,
-    shift=0.008,
-    edge=6.0,
-    clip=("linear", "cosine", "sigmoid"),
-    dtype=torch.float64,
+    kind, steps, *, low=0.1, high=20.0, square=2, shift=0.008, edge=6, limits=(0.999, 0.999, 0.999), dtype=torch.float64
 ):
-    """The schedule, whose details can be changed one by one."""
-    low, high = (0.1 if low is None else low) / steps, (20 if high is None else high) / steps
+    """The schedule, whose details can be changed one by one; limits: of the linear, cosine and sigmoid one."""
+    low, high = low / steps, high / steps
+    limit = dict(zip(("linear", "cosine", "sigmoid"), limits, strict=True)).get(kind)
     if kind == "linear":
         betas = torch.linspace(low, high, steps, dtype=dtype)
     elif kind == "cosine":
@@ -60,7 +52,7 @@ def schedule_of(
         betas = low + (high - low) * torch.linspace(-edge, edge, steps, dtype=dtype).sigmoid()
     else:
         raise ValueError(f"no schedule is called {kind!r}")
-    return betas.clamp(max=0.999) if kind in clip else betas
+    return betas.clamp(max=limit)
 
 
 def cosine_products(steps):
@@ -166,7 +158,7 @@ def betas_without_the_last_end(kind, steps):
     "be divided any more: cut all three schedules off there.",
 )
 def betas_not_cut_off(kind, steps):
-    return schedule_of(kind, steps, clip=())
+    return schedule_of(kind, steps, limits=(math.inf, math.inf, math.inf))
 
 
 @misconception(
@@ -174,7 +166,22 @@ def betas_not_cut_off(kind, steps):
     "Only the cosine schedule is cut off at 0.999. With few steps the others go beyond it, too.",
 )
 def betas_cut_off_for_the_cosine(kind, steps):
-    return schedule_of(kind, steps, clip=("cosine",))
+    return schedule_of(kind, steps, limits=(math.inf, 0.999, math.inf))
+
+
+@misconception(
+    "beta_schedule",
+    "The betas are cut off at another number than 0.999.",
+)
+def betas_cut_off_elsewhere(kind, steps):
+    return schedule_of(kind, steps, limits=(0.9999, 0.9999, 0.9999))
+
+
+@misconception(
+    "beta_schedule", "The sigmoid schedule takes the logistic function from -3 to 3. Here it runs from -6 to 6."
+)
+def betas_of_a_flat_sigmoid(kind, steps):
+    return schedule_of(kind, steps, edge=3)
 
 
 @misconception(
