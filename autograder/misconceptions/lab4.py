@@ -13,6 +13,10 @@ NOT_SPREAD = (
     "There is one level per sample, and it met the samples along the wrong axis: sample i needs level i. "
     "`expand_time(a, x)` gives the levels the axes they need."
 )
+ONE_AXIS = (
+    "Right for points, but a sample may have several axes: `[:, None]` gives the levels only one of them. "
+    "`expand_time(a, x)` gives as many as are needed."
+)
 NO_ROOT = (
     "A level is a variance: what multiplies a sample is its square root, sqrt(a) for the data and sqrt(1 - a) for the "
     "noise. The roots are missing."
@@ -32,6 +36,11 @@ def real(number, like):
     if isinstance(number, torch.Tensor):
         return expand_time(number, like)
     return torch.tensor(number, dtype=torch.float64)
+
+
+def one_axis(a):
+    """Levels (n,) as (n, 1), whatever they meet."""
+    return a.reshape(-1, 1) if isinstance(a, torch.Tensor) and a.ndim else a
 
 
 # ---- beta_schedule --------------------------------------------------------------------------------------------------
@@ -475,6 +484,12 @@ def chain_not_spread(z, a, noise):
     return a**0.5 * z + (1 - a) ** 0.5 * noise
 
 
+@misconception("q_sample", ONE_AXIS)
+def chain_with_one_axis(z, a, noise):
+    a = one_axis(a)
+    return a**0.5 * z + (1 - a) ** 0.5 * noise
+
+
 @misconception("q_sample", "All samples got the level of the first one. There may be one per sample.")
 def chain_first_level(z, a, noise):
     a = a.flatten()[0] if isinstance(a, torch.Tensor) else a
@@ -602,6 +617,12 @@ def posterior_with_the_precision(x, z, now, then):
 @misconception("posterior", NOT_SPREAD)
 def posterior_not_spread(x, z, now, then):
     data, here, variance = weights(now, then)
+    return data * z + here * x, variance
+
+
+@misconception("posterior", ONE_AXIS)
+def posterior_with_one_axis(x, z, now, then):
+    data, here, variance = weights(one_axis(now), one_axis(then))
     return data * z + here * x, variance
 
 
@@ -1051,6 +1072,16 @@ def weight_of_the_data(alpha_bar):
     return beta / (2 * alpha * (1 - product)) * product / (1 - product)
 
 
+@misconception(
+    "loss_weight",
+    "This is half of how much the signal-to-noise ratio falls in a step: the weight of the error of the data, and for "
+    "steps with the posterior's variance. Asked for is that of the noise, for steps with the variance beta_k.",
+)
+def weight_by_falling_snr(alpha_bar):
+    ratio = alpha_bar / (1 - alpha_bar)
+    return (ratio[:-1] - ratio[1:]) / 2
+
+
 @misconception("loss_weight", "This is the signal-to-noise ratio. The weight is made of it, but is not it.")
 def weight_is_the_snr(alpha_bar):
     return alpha_bar[1:] / (1 - alpha_bar[1:])
@@ -1220,6 +1251,12 @@ def simple_not_spread(model, alpha_bar, z, k, noise):
     return mean_square(model(a**0.5 * z + (1 - a) ** 0.5 * noise, k) - noise)
 
 
+@misconception("simple_loss", ONE_AXIS)
+def simple_with_one_axis(model, alpha_bar, z, k, noise):
+    a = one_axis(alpha_bar[k].to(z.dtype))
+    return mean_square(model(a**0.5 * z + (1 - a) ** 0.5 * noise, k) - noise)
+
+
 @misconception(
     "simple_loss",
     "The value is right, but it does not depend on the parameters any more: something cut it off (no_grad, detach, "
@@ -1311,6 +1348,12 @@ def data_clipped(x, eps, a):
 
 @misconception("predict_x0", NOT_SPREAD)
 def data_not_spread(x, eps, a):
+    return (x - (1 - a) ** 0.5 * eps) / a**0.5
+
+
+@misconception("predict_x0", ONE_AXIS)
+def data_with_one_axis(x, eps, a):
+    a = one_axis(a)
     return (x - (1 - a) ** 0.5 * eps) / a**0.5
 
 
@@ -1411,6 +1454,12 @@ def v_not_spread(x, z, a):
     return (a**0.5 * x - z) / (1 - a) ** 0.5
 
 
+@misconception("predict_v", ONE_AXIS)
+def v_with_one_axis(x, z, a):
+    a = one_axis(a)
+    return (a**0.5 * x - z) / (1 - a) ** 0.5
+
+
 @misconception("predict_v", IN_FLOAT32)
 def v_in_float32(x, z, a):
     return diffusion.predict_v(x.float(), z.float(), torch.as_tensor(a).float())
@@ -1490,6 +1539,12 @@ def noise_as_a_score(x, v, a):
 
 @misconception("predict_noise", NOT_SPREAD)
 def noise_not_spread(x, v, a):
+    return (1 - a) ** 0.5 * x + a**0.5 * v
+
+
+@misconception("predict_noise", ONE_AXIS)
+def noise_with_one_axis(x, v, a):
+    a = one_axis(a)
     return (1 - a) ** 0.5 * x + a**0.5 * v
 
 
@@ -1856,11 +1911,20 @@ def steps_from_t_minus_1(T, count):
     return torch.linspace(T - 1, 0, count + 1, dtype=torch.float64).round().long()
 
 
-@misconception(
-    "sub_sequence", "All jumps have the same whole length T // count, so that the last one does not reach 0."
+ONE_LENGTH = (
+    "All jumps have the same whole length, T / count rounded up or down, so that the last one misses 0, or there are "
+    "too few of them, where T is no multiple of count."
 )
+
+
+@misconception("sub_sequence", ONE_LENGTH)
 def steps_that_stop_early(T, count):
     return T - torch.arange(count + 1) * (T // count)
+
+
+@misconception("sub_sequence", ONE_LENGTH)
+def steps_by_arange(T, count):
+    return torch.arange(T, -1, -T // count)
 
 
 @misconception("sub_sequence", "These are not whole numbers in int64. Steps are indices: round, then `.long()`.")
@@ -2010,13 +2074,13 @@ def tests_every_bit(step):
 # ---- reverse_sde_drift, probability_flow_velocity -------------------------------------------------------------------
 
 
-def backwards(f, g, score, x, t, share, sign=-1.0, f_time=None, g_time=None, score_time=None, power=2, spread=True):
+def backwards(
+    f, g, score, x, t, share, sign=-1.0, f_time=None, g_time=None, score_time=None, power=2, spread=expand_time
+):
     """sign f + share g^power score, each at its own time."""
-    diffusion_size = g(1 - t if g_time is None else g_time)
-    if spread:
-        diffusion_size = expand_time(diffusion_size, x)
+    size = spread(g(1 - t if g_time is None else g_time), x)
     drift = f(x, 1 - t if f_time is None else f_time)
-    return sign * drift + share * diffusion_size**power * score(x, t if score_time is None else score_time)
+    return sign * drift + share * size**power * score(x, t if score_time is None else score_time)
 
 
 WRONG_SIGN_OF_F = (
@@ -2039,6 +2103,11 @@ WITHOUT_SCORE = (
 G_NOT_SPREAD = (
     "There is one time per sample, and g met the samples along the wrong axis: sample i needs g_i. `expand_time(g, x)` "
     "gives it the axes it needs."
+)
+
+G_WITH_ONE_AXIS = (
+    "Right for points, but a sample may have several axes: `[:, None]` gives g only one of them. `expand_time(g, x)` "
+    "gives as many as are needed."
 )
 
 
@@ -2103,7 +2172,12 @@ def drift_without_score(f, g, score, x, t):
 
 @misconception("reverse_sde_drift", G_NOT_SPREAD)
 def drift_not_spread(f, g, score, x, t):
-    return backwards(f, g, score, x, t, 1.0, spread=False)
+    return backwards(f, g, score, x, t, 1.0, spread=lambda size, x: size)
+
+
+@misconception("reverse_sde_drift", G_WITH_ONE_AXIS)
+def drift_with_one_axis(f, g, score, x, t):
+    return backwards(f, g, score, x, t, 1.0, spread=lambda size, x: one_axis(size))
 
 
 @misconception("probability_flow_velocity", WRONG_SIGN_OF_F)
@@ -2174,7 +2248,12 @@ def velocity_without_score(f, g, score, x, t):
 
 @misconception("probability_flow_velocity", G_NOT_SPREAD)
 def velocity_not_spread(f, g, score, x, t):
-    return backwards(f, g, score, x, t, 0.5, spread=False)
+    return backwards(f, g, score, x, t, 0.5, spread=lambda size, x: size)
+
+
+@misconception("probability_flow_velocity", G_WITH_ONE_AXIS)
+def velocity_with_one_axis(f, g, score, x, t):
+    return backwards(f, g, score, x, t, 0.5, spread=lambda size, x: one_axis(size))
 
 
 # ---- dpm_solver_pp_2m_step ------------------------------------------------------------------------------------------
