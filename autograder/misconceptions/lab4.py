@@ -673,7 +673,7 @@ def kl_without_the_one(mean1, var1, mean2, var2):
 
 @misconception(
     "gaussian_kl",
-    "The logarithm of the variances' ratio is missing: without it a law that is too narrow looks better than the right "
+    "The logarithm of the variances' ratio is missing: without it a law that is too wide looks better than the right "
     "one.",
 )
 def kl_without_the_logarithm(mean1, var1, mean2, var2):
