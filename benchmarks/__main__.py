@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.measure import Settings
 
-NAMES = ["ode", "sde", "training", "marginal", "samplers", "digits", "search", "check", "grading"]
+NAMES = ["ode", "sde", "training", "marginal", "samplers", "diffusion", "digits", "search", "check", "grading"]
 ABOUT = """\
 Every number is a ratio of times: 0.50 is half the base's time, 2.00 twice. The base is the first row of its table,
 its own time stands in the title. Candidates take turns in one process; the ratio is the median over the rounds, and

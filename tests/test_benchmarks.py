@@ -10,14 +10,14 @@ import torch
 
 from autograder import ROOT
 from benchmarks import __main__ as command
-from benchmarks import digits, marginal, ode, samplers, sde, search, training
+from benchmarks import diffusion, digits, marginal, ode, samplers, sde, search, training
 from benchmarks.measure import Candidate, Case, Settings, Table, apart, peak, race, ratios, skipped
 from course.data import Digits
 
 # `check` and `grading` are imported where they are used: `apart` has this file loaded in other processes, too.
 QUICK = Settings(rounds=2, quick=True)
 # `grading` starts whole nbgrader runs, a minute and more; tests/test_grading.py holds its grader to account
-QUICKLY = ["ode", "sde", "training", "marginal", "samplers", "digits", "search", "check"]
+QUICKLY = ["ode", "sde", "training", "marginal", "samplers", "diffusion", "digits", "search", "check"]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def labels(printed):
     return [line.split("|")[1].strip() for line in printed.splitlines() if line.startswith("|")]
 
 
-@pytest.mark.parametrize("benchmark", [ode, sde, training, marginal, samplers, digits, search])
+@pytest.mark.parametrize("benchmark", [ode, sde, training, marginal, samplers, diffusion, digits, search])
 def test_every_candidate_has_its_row(benchmark, quick_run):
     rows = labels(quick_run[0])
     for case in benchmark.cases(QUICK):
@@ -72,6 +72,7 @@ def test_without_a_built_lab_grading_says_so(monkeypatch, tmp_path):
         (sde, "sdeint", None, "torchsde"),
         (training, "HAS_TORCHCFM", False, "torchcfm"),
         (samplers, "odeint", None, "torchdiffeq"),
+        (diffusion, "HAS_DIFFUSERS", False, "diffusers"),
         (digits, "HAS_DIFFUSERS", False, "diffusers"),
         (samplers, "ODESolver", None, "flow_matching"),
     ],
@@ -172,6 +173,16 @@ def test_other_samples_than_the_plain_loops_are_noticed(method):
     samplers.agree(problem, samples)
     with pytest.raises(ValueError, match="not those of the plain loop"):
         samplers.agree(problem, samples + 1e-3 * (samples - problem.x))
+
+
+@pytest.mark.parametrize("sampler", diffusion.SAMPLERS)
+def test_other_samples_than_those_of_the_chain_are_noticed(sampler):
+    case = next(case for case in diffusion.cases(QUICK) if f" {sampler}, " in case.title)
+    problem = case.make(0.1)
+    for candidate in case.candidates:
+        diffusion.agree(problem, candidate.run(problem))
+    with pytest.raises(ValueError, match="not those of the plain loop"):
+        diffusion.agree(problem, problem.expected * 1.01)
 
 
 @pytest.mark.parametrize(("count", "t"), [(5, 0.5), (300, 0.95)])
