@@ -42,13 +42,13 @@ class Recipe:
     fall: the share at the end in which the rates fall to 0;  target: the share of right answers to stop at.
     """
 
-    steps: int = 2000
+    steps: int = 2200
     words: int = 1500
     rate: float = 4e-3  # Adam's, for the words' vectors
     matrix_rate: float = 0.02
     rise: float = 0.25
     fall: float = 0.8
-    target: float = 0.55
+    target: float = 0.45
     seed: int = 0
 
 
