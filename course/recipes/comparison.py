@@ -46,7 +46,7 @@ from course.search.asking import count_tokens
 from course.stories import Story, make_stories
 
 TABLE = Path(__file__).with_name("comparison.json")
-STORIES, VOTES, ROLLOUTS, SEED = 200, 128, 4, 60
+STORIES, VOTES, ROLLOUTS, SEED = 200, 128, 8, 60
 COUNTS = Counts(votes=8, sub_votes=4)
 FORM = StoryFormat()
 EVERY, CHECKED = Asking(FORM, counts=COUNTS), Asking(FORM, counts=COUNTS, accept=verified)
@@ -168,16 +168,16 @@ def measure(stories: Sequence[Story], model: LanguageReasoner, progress: bool = 
     bar.update()
     for width in (2, 4):
         note("beam", rated(stories, fresh(), partial(beam, form=FORM, width=width, score=model.score)))
-    for rollouts in (2, ROLLOUTS, 2 * ROLLOUTS):
+    for rollouts in (2, ROLLOUTS // 2, ROLLOUTS):
         row, trees = searched(stories, fresh(), rollouts, EVERY)
         note("tree search", row)
     for rollouts in (2, ROLLOUTS):
         note("tree search, verified", searched(stories, fresh(), rollouts, CHECKED)[0])
-    note("tree search, sub-questions only", searched(stories, fresh(), 2 * ROLLOUTS, QUESTIONS)[0])
+    note("tree search, sub-questions only", searched(stories, fresh(), ROLLOUTS, QUESTIONS)[0])
     note("tree search, puct", searched(stories, fresh(), ROLLOUTS, EVERY, rule=puct, prior=model.prior)[0])
     for missing in Action:
         asking = Asking(FORM, tuple(action for action in Action if action is not missing), COUNTS)
-        without[missing.name] = searched(stories, fresh(), ROLLOUTS, asking)[0]
+        without[missing.name] = searched(stories, fresh(), ROLLOUTS // 2, asking)[0]
         bar.update()
     ways, kept = choices(stories, model.at(1.0, seed=SEED + 1), trees)
     bar.close()
