@@ -162,4 +162,4 @@ def test_a_node_of_a_search_tree_says_its_text_under_the_mouse(browser, tmp_path
         said.append(page.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", middle))
     page.close()
     assert len(said) == 3
-    assert said[1].endswith("The answer is 3.\nvisits 2, mean reward 0.75\nshare of the votes 0.75")
+    assert said[2].endswith("The answer is 3.\nvisits 2, mean reward 0.75\nshare of the votes 0.75")
