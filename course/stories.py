@@ -116,7 +116,7 @@ def make_story(rng: random.Random, steps: int, distractors: int = 0) -> Story:
     done: list[Step] = []
     while len(done) < steps:
         previous = names[len(done)]
-        if len(done) == steps - 1 and steps > 1 and rng.random() < 0.3:
+        if len(done) == steps - 1 and steps > 1 and rng.random() < 0.2:
             partner = rng.choice(list(people)[:-1])
             if people[previous] + people[partner] <= LARGEST:
                 owners, value = (partner, previous), people[partner] + people[previous]
@@ -150,7 +150,7 @@ def _relation(rng: random.Random, name: str, thing: str, other: str, people: dic
     if have >= 4 and have % 2 == 0:
         kinds.append("/")
     partners = [p for p in people if p != other and people[p] + have <= LARGEST]
-    if partners:
+    if partners and rng.random() < 0.4:
         kinds.append("and")
     kind = rng.choice(kinds)
     if kind == "+":

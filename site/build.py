@@ -81,7 +81,7 @@ def contents(found: list[Lab]) -> None:
     trees = {
         "Labs": [f"labs/{lab.name}" for lab in found],
         "Look up": ["notation", "glossary", "api"],
-        "For whom": ["student", "self-learner", "instructor", "maintainer"],
+        "For whom": ["student", "self-learner", "instructor", "jupyterhub", "maintainer"],
     }
     text = (STAGE / "index.md").read_text(encoding="utf-8")
     for caption, pages in trees.items():

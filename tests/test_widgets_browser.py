@@ -7,6 +7,8 @@ import torch
 
 from course import plotting as plot
 from course import widgets
+from course.plotting import tree
+from course.search import Action, Node
 
 CHROMIUM = Path("/usr/bin/chromium")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -142,3 +144,22 @@ def test_without_javascript_the_middle_frame_shows_and_no_dead_controls(browser,
     root = roots(page).nth(0)
     assert root.locator("img").get_attribute("alt") == "A line. (slope a = 0)"
     assert root.locator("img").is_visible() and not root.locator("input").is_visible()
+
+
+def test_a_node_of_a_search_tree_says_its_text_under_the_mouse(browser, tmp_path):
+    root = Node("Ben has 3 pens. How many pens does Ben have?", visits=2, total=1.5)
+    root.add(Node("The answer is 3.", Action.FINISH, answer=3.0, value=0.75, visits=2, total=1.5))
+    root.add(Node("The answer is 4.", Action.STEP, answer=4.0))
+    path = tmp_path / "tree.html"
+    path.write_text(tree._svg(root, "A small tree.", 3.0), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 900, "height": 400})
+    page.goto(path.as_uri())
+    said = []
+    for circle in page.locator("circle").all():
+        box = circle.bounding_box()
+        middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+        page.mouse.move(*middle)
+        said.append(page.evaluate("([x, y]) => document.elementFromPoint(x, y).textContent", middle))
+    page.close()
+    assert len(said) == 3
+    assert said[2].endswith("The answer is 3.\nvisits 2, mean reward 0.75\nshare of the votes 0.75")

@@ -75,7 +75,7 @@ def _svg(root: "Node", alt: str, truth: float | None) -> str:
     width, depth = max(x for x, _ in places.values()) or 1, max(y for _, y in places.values()) or 1
     spots = {key: (20 + 840 * x / width, 20 + 300 * y / depth) for key, (x, y) in places.items()}
     lines, dots = [], []
-    for key, node in _keys(root):
+    for key, node in sorted(_keys(root), key=lambda pair: pair[1].visits > 0):  # the small ones below the others
         x, y = spots[key]
         if key:
             up_x, up_y = spots[key[:-1]]

@@ -184,6 +184,10 @@ def select(answer, draw):
         total = draw.uniform(2, 3)
         return plant(40, 16.0, draw.shuffled([(4, total, [])] * 3 + [(14, 4.0, [])] * 2))
 
+    def grown():
+        """The only child that was never visited has children already, like in a tree that is there from the start."""
+        return plant(40, 20.0, draw.shuffled([(30, 12.0, []), (10, 7.0, []), (0, 0.0, [(0, 0.0)] * 3)]))
+
     fresh, equal = some_fresh(), twins()
     best = [child for child in equal.children if child.visits == 4]
     not_first = rng_with(draw, lambda rng: rng.choice(best) is best[1])
@@ -197,6 +201,7 @@ def select(answer, draw):
         "children of which some were never visited": answer(fresh, 2.0, drawn(fresh)).map(text_of),
         "children of which none was ever visited": answer(plant(1, 0.5, [(0, 0.0)] * 9), 2.0, middle).map(text_of),
         "a grandchild that was never visited": answer(deeper(), 2.0, random.Random(3)).map(text_of),
+        "a child that was never visited and has children": answer(grown(), 2.0, random.Random(4)).map(text_of),
         "several children with the same bound": answer(equal, 2.0, not_first).map(text_of),
         "leaving the tree as it was": afterwards(down, lambda: marks(walked)),
     }
@@ -267,6 +272,7 @@ def majority_vote(answer, draw):
         "a majority of texts without a number": answer(draw.shuffled([a, a, b, None, None, None, None])),
         "a tie of which the smaller number came first": answer([low, high, low, high, other]),
         "a tie of which the greater number came first": answer([high, low, high, low, middle]),
+        "a majority for the answer 0": answer(draw.shuffled([0.0] * 3 + [a, a, b, None])),
         "no number at all": answer([None] * draw.integer(2, 5)),
         "no texts": answer([]),
     }
@@ -289,7 +295,7 @@ def allowed_actions(answer, draw):
         "the question": after(),
         "a step": after(STEP),
         "a step after a sub-question": after(SUBQUESTION, STEP),
-        "all remaining steps": after(STEP, FINISH, terminal=True),
+        "all remaining steps": after(STEP, FINISH),
         "a sub-question": after(SUBQUESTION),
         "a sub-question answered again": after(SUBQUESTION, REANSWER),
         "a rephrased question": after(REPHRASE),
@@ -586,6 +592,7 @@ def select_answer(answer, draw):
             [(min(a, b), 0.25), (c, 0.125), (max(a, b), 0.5), (min(a, b), 0.25)]
         ),
         "a tie of the greater answer, which came first": answer([(max(a, b), 0.5), (c, 0.25), (min(a, b), 0.5)]),
+        "the answer 0": answer(draw.shuffled(some(0.0, 0.4, 0.3) + some(a, 0.2, 0.25) + some(None, 0.1))),
         "weights that are all zero": answer([(a, 0.0), (b, 0.0)]),
         "no solution with an answer": answer([(None, 0.5)] * draw.integer(0, 2)),
     }

@@ -161,6 +161,17 @@ def select_draws_from_all(root, weight, rng):
 
 @misconception(
     "select",
+    "It goes on below a child that was never visited. The walk stops there: nothing is known about it yet.",
+)
+def select_goes_on_below(root, weight, rng):
+    found = given.select(root, weight, rng)
+    while found.children:
+        found = rng.choice(found.children)
+    return found
+
+
+@misconception(
+    "select",
     "Of several children with the same greatest bound it takes the last. The rule is: the first (`max` does so).",
 )
 def select_last_of_equals(root, weight, rng):
@@ -389,6 +400,16 @@ def actions_subquestion_after_step(node):
     return follow(node, STEP=[STEP, FINISH, SUBQUESTION])
 
 
+@misconception("allowed_actions", "After all remaining steps (FINISH) nothing follows, marked as terminal or not.")
+def actions_after_finish(node):
+    return follow(node, FINISH=[STEP, FINISH])
+
+
+@misconception("allowed_actions", "After all remaining steps (FINISH) nothing follows, marked as terminal or not.")
+def actions_after_finish_a_subquestion(node):
+    return follow(node, FINISH=[STEP, FINISH, SUBQUESTION])
+
+
 @misconception("allowed_actions", "The question itself can be rephrased, too: an action is missing there.")
 def actions_question_as_it_is(node):
     return question_may(node, STEP, FINISH, SUBQUESTION)
@@ -472,6 +493,12 @@ def vote_smallest_of_equals(answers):
 def vote_median(answers):
     some = numbers_of(answers)
     return (statistics.median(some), some.count(statistics.median(some)) / len(answers)) if some else (None, 0.0)
+
+
+@misconception("majority_vote", "The answer 0 got lost: it counts as false. Leave out what `is None` only.")
+def vote_without_zero(answers):
+    winner, count = most([answer for answer in answers if answer])
+    return winner, count / len(answers) if answers else 0.0
 
 
 @misconception("majority_vote", "The winner came back without its share. Return both.")
@@ -995,6 +1022,11 @@ def select_with(pairs, measure, whole=None):
 
 def weight_of(pairs):
     return sum(weight for _, weight in pairs)
+
+
+@misconception("select_answer", "The answer 0 got lost: it counts as false. Leave out what `is None` only.")
+def select_without_zero(solutions):
+    return given.select_answer([pair for pair in solutions if pair[0]])
 
 
 @misconception(
