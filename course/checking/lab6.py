@@ -425,7 +425,8 @@ def simulate(answer, draw):
 
     def far(rng):
         """Whether the walk takes another child than the first again and again."""
-        return [rng.choice(range(3)) for _ in range(4)] in ([1, 2, 1, 2], [2, 1, 2, 1], [1, 1, 2, 1], [2, 1, 1, 2])
+        taken = [rng.choice(range(3)) for _ in range(4)]
+        return 0 not in taken and len(set(taken[:3])) == 2
 
     fresh = garden(4)
     root = Node(action=None, text="the question")
@@ -554,12 +555,12 @@ def prior_weight(answer, draw):
         some = [value for value, n in zip((right, wrong, other, None), counts, strict=False) for _ in range(n)]
         return draw.shuffled(some)
 
-    k = draw.integer(2, 4)
+    k, m, n = draw.integer(2, 7), draw.integer(2, 6), draw.integer(1, 5)
     return {
-        "one node with guesses": answer(path(votes(k, 2, 1), [])),
-        "several nodes with guesses": answer(path(votes(k, 3), votes(2, k, 1), votes(5, 1))),
-        "guesses without an answer": answer(path(votes(k, 1, 0, 3), votes(3, 2, 0, 2))),
-        "nodes without guesses": answer(path([], votes(k, 3), [], [])),
+        "one node with guesses": answer(path(votes(k, m, 1), [])),
+        "several nodes with guesses": answer(path(votes(k, 3), votes(2, m, n), votes(5, n))),
+        "guesses without an answer": answer(path(votes(k, 1, 0, m), votes(3, 2, 0, n))),
+        "nodes without guesses": answer(path([], votes(k, m), [], [])),
         "guesses made from the solution itself": answer(path(votes(3, k), [], own=votes(1, 3, 1))),
         "an answer that nobody guessed": answer(path(votes(2, 2), votes(0, 3, 2))),
         "a path of the solution alone": answer(
