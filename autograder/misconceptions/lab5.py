@@ -170,6 +170,14 @@ def time_by_linspace_in_float32(t, dim, period):
     return sines_and_cosines(waves(t, torch.linspace(0, 1, dim // 2), period))
 
 
+@misconception(
+    "time_embedding",
+    "The shortest period is 0.05, whatever `period` says. That is only what it is where none is given.",
+)
+def time_with_the_usual_period(t, dim, period):
+    return sines_and_cosines(waves(t, evenly(t, dim), 0.05))
+
+
 # ---- patchify -------------------------------------------------------------------------------------------------------
 
 
@@ -642,6 +650,16 @@ def attention_with_one_maximum_per_image(layers, x):
 def attention_without_gradient(layers, x):
     q, k, v, d = queries_keys_values(layers, x)
     return looked_up(layers, x, (q.mT @ k / d**0.5).softmax(-1), v).detach()
+
+
+@misconception(
+    "attention_block",
+    "Right for one head. The channels were not split into heads: each head has queries, keys and weights of its own.",
+)
+def attention_with_a_single_head(layers, x):
+    q, k, v, d = queries_keys_values(layers, x)
+    q, k, v = (part.flatten(1, 2) for part in (q, k, v))
+    return looked_up(layers, x, (q.mT @ k / (d * layers.heads) ** 0.5).softmax(-1), v)
 
 
 # ---- unet_forward ---------------------------------------------------------------------------------------------------
@@ -1265,6 +1283,18 @@ def samples_with_gradient(model, y, w, x0, t, null):
     return x
 
 
+@misconception(
+    "sample_guided",
+    "Every step starts from the noise again, so only the last one counts. It has to start where the one before ended.",
+)
+@torch.no_grad()
+def samples_starting_again(model, y, w, x0, t, null):
+    x = x0
+    for k in range(len(t) - 1):
+        x = x0 + (t[k + 1] - t[k]) * right_guidance(model, x, t[k], y, w, null)
+    return x
+
+
 # ---- guidance_test --------------------------------------------------------------------------------------------------
 
 X = torch.tensor([[1.0, -2.0], [0.5, 3.0], [-1.5, 0.7], [0.2, -0.6]], dtype=torch.float64)
@@ -1282,11 +1312,13 @@ def blind_to_time(x, t, y):
     return x.sin() + SHIFTS[y] * (2 + x)
 
 
-def agrees(guided, times=(0.4, TIMES), scales=(0.0, 1.0, 3.0, SCALES), model=aware, x=X, y=Y, null=4):
+def agrees(
+    guided, times=(0.4, TIMES), scales=(0.0, 1.0, 3.0, SCALES), model=aware, x=X, y=Y, null=4, same=torch.allclose
+):
     """Does an implementation say the right thing for all of these times and scales?"""
 
     def right(t, w):
-        return torch.allclose(guided(model, x.clone(), t, y.clone(), w, null), right_guidance(model, x, t, y, w, null))
+        return same(guided(model, x.clone(), t, y.clone(), w, null), right_guidance(model, x, t, y, w, null))
 
     return all(right(t, w) for t in times for w in scales)
 
@@ -1367,6 +1399,31 @@ def tests_zero_for_no_label(guided):
 def tests_the_shape(guided):
     value = guided(aware, X.clone(), 0.4, Y.clone(), 2.0, 4)
     return value.shape == X.shape and bool(value.isfinite().all())
+
+
+@misconception(
+    "guidance_test",
+    "Right implementations are taken for wrong ones: they round in different ways, and the test wants the same to the "
+    "last digit. Compare up to rounding.",
+)
+def tests_the_last_digit(guided):
+    return agrees(guided, same=torch.equal)
+
+
+A_HALF = (
+    "The test asks for w = 1/2 only, where labelled and unlabelled velocity count the same: nobody can tell there "
+    "which is which."
+)
+
+
+@misconception("guidance_test", A_HALF)
+def tests_a_half(guided):
+    return agrees(guided, scales=[0.5])
+
+
+@misconception("guidance_test", A_HALF)
+def tests_a_half_at_one_time(guided):
+    return agrees(guided, times=[0.4], scales=[0.5])
 
 
 # ---- agreement ------------------------------------------------------------------------------------------------------
@@ -1591,6 +1648,11 @@ def classifier_with_beta_by_alpha(u, log_prob, schedule, x, t, y, w):
 
 
 @misconception("classifier_guided_velocity", LINEAR_ONLY)
+def classifier_with_alpha_for_the_time(u, log_prob, schedule, x, t, y, w):
+    return classifier_guided(u, log_prob, schedule, x, t, y, w, factor=lambda a, b, da, db: (1 - a) / a)
+
+
+@misconception("classifier_guided_velocity", LINEAR_ONLY)
 def classifier_for_the_linear_schedule(u, log_prob, schedule, x, t, y, w):
     s = torch.as_tensor(expand_time(t, x), dtype=x.dtype)
     return classifier_guided(
@@ -1716,6 +1778,14 @@ def classifier_with_a_least_divisor(u, log_prob, schedule, x, t, y, w):
 )
 def classifier_with_gradient(u, log_prob, schedule, x, t, y, w):
     return u(x, t) + w * conversion(schedule, x, t) * label_gradient(log_prob, x, t, y)
+
+
+@misconception(
+    "classifier_guided_velocity",
+    "The scale counts from 1 here. The velocity that comes in knows no label, so w = 1 needs the gradient once.",
+)
+def classifier_with_one_less(u, log_prob, schedule, x, t, y, w):
+    return classifier_guided(u, log_prob, schedule, x, t, y, w - 1)
 
 
 # ---- tilted_log_density ---------------------------------------------------------------------------------------------
