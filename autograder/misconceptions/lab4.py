@@ -69,13 +69,22 @@ def cosine_products(steps):
     return torch.cos(math.pi / 2 * (torch.arange(steps + 1, dtype=torch.float64) / steps + 0.008) / 1.008) ** 2
 
 
-@misconception(
-    "beta_schedule",
+BETAS_OF_A_THOUSAND_STEPS = (
     "These are the betas of a thousand steps, from 0.0001 to 0.02, whatever T is: with fewer steps the data would "
-    "still be there at the end. The two ends have to grow with 1/T.",
+    "still be there at the end. The two ends have to grow with 1/T."
 )
+
+
+@misconception("beta_schedule", BETAS_OF_A_THOUSAND_STEPS)
 def betas_of_a_thousand_steps(kind, steps):
     return schedule_of(kind, steps, low=1e-4 * steps, high=0.02 * steps)
+
+
+@misconception("beta_schedule", BETAS_OF_A_THOUSAND_STEPS)
+def linear_betas_of_a_thousand_steps(kind, steps):
+    if kind != "linear":
+        return schedule_of(kind, steps)
+    return betas_of_a_thousand_steps(kind, steps)
 
 
 @misconception(
@@ -971,6 +980,20 @@ def bound_reversed(model, alpha_bar, z, noise):
     return bound(model, alpha_bar, z, noise).flip(0)
 
 
+@misconception("elbo_terms", "L_T stands first. Row 0 is L_0, next to the data, and L_T is the last row.")
+def bound_with_the_end_first(model, alpha_bar, z, noise):
+    return diffusion.elbo_terms(model, alpha_bar, z, noise).roll(1, 0)
+
+
+@misconception(
+    "elbo_terms",
+    "The sign of all terms is wrong. Their sum is above -log p(x_0): divergences, which are never negative, and minus "
+    "a logarithm.",
+)
+def bound_with_the_other_sign(model, alpha_bar, z, noise):
+    return -diffusion.elbo_terms(model, alpha_bar, z, noise)
+
+
 @misconception("elbo_terms", "These are bits. Asked for are nats: natural logarithms, nothing divided by log 2.")
 def bound_in_bits(model, alpha_bar, z, noise):
     return bound(model, alpha_bar, z, noise) / math.log(2)
@@ -1082,6 +1105,15 @@ def weight_by_falling_snr(alpha_bar):
     return (ratio[:-1] - ratio[1:]) / 2
 
 
+@misconception(
+    "loss_weight",
+    "Brackets are missing: `b / 2 * c * d` divides by 2 alone. All three factors stand below, `b / (2 * c * d)`.",
+)
+def weight_without_brackets(alpha_bar):
+    beta, alpha, product = factors(alpha_bar)
+    return beta / 2 * alpha * (1 - product)
+
+
 @misconception("loss_weight", "This is the signal-to-noise ratio. The weight is made of it, but is not it.")
 def weight_is_the_snr(alpha_bar):
     return alpha_bar[1:] / (1 - alpha_bar[1:])
@@ -1147,6 +1179,15 @@ def mean_square(error):
 )
 def simple_mean_of_all(model, alpha_bar, z, k, noise):
     return (model(noisy(alpha_bar, z, k, noise), k) - noise).square().mean()
+
+
+@misconception(
+    "simple_loss",
+    "Right for points, but a sample may have several axes: `.sum(1)` adds up one of them only. `.flatten(1).sum(1)` "
+    "adds up all.",
+)
+def simple_sum_along_one_axis(model, alpha_bar, z, k, noise):
+    return (model(noisy(alpha_bar, z, k, noise), k) - noise).square().sum(1).mean()
 
 
 @misconception(
@@ -2201,6 +2242,14 @@ def velocity_against_the_score(f, g, score, x, t):
 )
 def velocity_of_the_sde(f, g, score, x, t):
     return backwards(f, g, score, x, t, 1.0)
+
+
+@misconception(
+    "probability_flow_velocity",
+    "All of the drift was halved. Only the part with the score is; f keeps its whole size.",
+)
+def velocity_half_of_all(f, g, score, x, t):
+    return backwards(f, g, score, x, t, 1.0) / 2
 
 
 @misconception("probability_flow_velocity", G_NOT_SQUARED)
