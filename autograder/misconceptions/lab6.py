@@ -38,7 +38,7 @@ def uct_root_of_the_logarithm(node, weight):
 
 @misconception(
     "uct",
-    "Under the root the visits have changed places: the logarithm is of the parent's, and it is divided by the child's.",
+    "Under the root the visits have changed places: the logarithm is of the parent's, divided by the child's.",
 )
 def uct_exchanged_visits(node, weight):
     return (
