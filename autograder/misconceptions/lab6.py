@@ -27,6 +27,27 @@ def uct_without_root(node, weight):
     return node.total / node.visits + weight * math.log(node.parent.visits) / node.visits if node.visits else math.inf
 
 
+@misconception("uct", "The root is of the logarithm only. In (6.3) it is of the whole fraction, logarithm by visits.")
+def uct_root_of_the_logarithm(node, weight):
+    return (
+        node.total / node.visits + weight * math.sqrt(math.log(node.parent.visits)) / node.visits
+        if node.visits
+        else math.inf
+    )
+
+
+@misconception(
+    "uct",
+    "Under the root the visits have changed places: the logarithm is of the parent's, divided by the child's.",
+)
+def uct_exchanged_visits(node, weight):
+    return (
+        node.total / node.visits + weight * math.sqrt(math.log(node.visits) / node.parent.visits)
+        if node.visits
+        else math.inf
+    )
+
+
 @misconception("uct", "The weight went under the root. It multiplies the root as a whole.")
 def uct_weight_in_the_root(node, weight):
     return (
@@ -941,6 +962,11 @@ def agreement(guesses, answer):
     return guesses.count(answer) / len(guesses)
 
 
+def product(shares):
+    """As a float, also of nothing: whoever begins with 1.0 is known as well as whoever writes math.prod."""
+    return float(math.prod(shares))
+
+
 def factors(path):
     return [agreement(node.guesses, path[-1].answer) for node in path[:-1] if node.guesses]
 
@@ -962,17 +988,17 @@ def prior_mean(path):
     "Guesses without an answer were left out of the count. They are guesses: divide by the number of all.",
 )
 def prior_of_numbers(path):
-    return math.prod(agreement(numbers_of(node.guesses), path[-1].answer) for node in path[:-1] if node.guesses)
+    return product(agreement(numbers_of(node.guesses), path[-1].answer) for node in path[:-1] if node.guesses)
 
 
 @misconception("prior_weight", "The solution's own guesses were counted, too. The product ends one node before it.")
 def prior_with_its_own(path):
-    return math.prod(agreement(node.guesses, path[-1].answer) for node in path if node.guesses)
+    return product(agreement(node.guesses, path[-1].answer) for node in path if node.guesses)
 
 
 @misconception("prior_weight", "A node without guesses gave the factor 0. It says nothing, so its factor is 1.")
 def prior_zero_without_guesses(path):
-    return math.prod(agreement(node.guesses, path[-1].answer) if node.guesses else 0.0 for node in path[:-1])
+    return product(agreement(node.guesses, path[-1].answer) if node.guesses else 0.0 for node in path[:-1])
 
 
 @misconception(
@@ -980,14 +1006,14 @@ def prior_zero_without_guesses(path):
     "The factors are the majorities' shares. What counts is how many guesses agree with this path's answer.",
 )
 def prior_of_the_majority(path):
-    return math.prod(given.majority_vote(node.guesses)[1] for node in path[:-1] if node.guesses)
+    return product(given.majority_vote(node.guesses)[1] for node in path[:-1] if node.guesses)
 
 
 @misconception(
     "prior_weight", "Only the question's guesses (the first node's) were used. Every node on the way has its own."
 )
 def prior_of_the_question(path):
-    return math.prod(factors(path[:1] + path[-1:])) if len(path) > 1 else 1.0
+    return product(factors(path[:1] + path[-1:]))
 
 
 @misconception("prior_weight", "All guesses of the path were thrown together. Each node gives a share of its own.")
