@@ -74,7 +74,7 @@ def test_a_chat_gets_each_prompt_as_a_message_and_gives_n_texts(serve):
     assert endpoint(url, key="secret")(["a", "b"], 2, 5, []) == [["A", "A"], ["B", "B"]]
     path, headers, body = seen[0]
     assert path == "/v1/chat/completions"
-    assert headers["Authorization"] == "Bearer secret"
+    assert {name.lower(): value for name, value in headers.items()}["authorization"] == "Bearer secret"
     assert (body["model"], body["max_tokens"]) == ("any", 5)
 
 

@@ -4,19 +4,19 @@ import itertools
 
 
 def _a(answers, weights):
-    pairs = sorted(zip(answers, weights, strict=True))
+    pairs = sorted(zip(answers, weights, strict=True), key=lambda pair: str(pair[0]))  # an answer may be None
     return {each: sum(w for _, w in some) for each, some in itertools.groupby(pairs, key=lambda pair: pair[0])}
 
 
 def _b(answers, weights):
-    sums = {}
+    sums: dict = {}
     for each, weight in zip(answers, weights, strict=True):
         sums[each] = min(weight, sums.get(each, weight))
     return sums
 
 
 def _c(answers, weights):
-    sums = {}
+    sums: dict = {}
     for each, weight in zip(answers, weights, strict=True):
         sums[each] = sums[each] + weight if each in sums else 0.0
     return sums

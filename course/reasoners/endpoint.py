@@ -1,15 +1,15 @@
-"""Any server that speaks OpenAI's protocol (vLLM, Ollama, llama.cpp, ...) as a reasoner, with the standard library."""
+"""Any server that speaks OpenAI's protocol (vLLM, Ollama, llama.cpp, ...) as a reasoner, through OpenAI's client."""
 
 import json
 import math
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPException
 from typing import Any
+
+import httpx
+import openai
 
 RETRIED = (408, 409, 425, 429, 500, 502, 503, 504)  # answers after which it is worth asking again
 AT_ONCE = 8  # requests under way at the same time
@@ -52,8 +52,11 @@ class Endpoint:
         """Raises ValueError for a base_url that is not one of http."""
         if not base_url.startswith(("http://", "https://")):
             raise ValueError(f"base_url is {base_url!r}; wanted one such as http://localhost:11434/v1.")
-        self.url = f"{base_url.rstrip('/')}/{'chat/completions' if chat else 'completions'}"
-        self.model, self.key, self.chat, self.temperature = model, key, chat, temperature
+        self.path = "chat/completions" if chat else "completions"
+        self.url = f"{base_url.rstrip('/')}/{self.path}"
+        # its own retries would spend tokens behind the budget's back
+        self.client = openai.OpenAI(base_url=base_url, api_key=key or "none", timeout=timeout, max_retries=0)
+        self.model, self.chat, self.temperature = model, chat, temperature
         self.timeout, self.retries, self.budget, self.sleep = timeout, retries, budget, sleep
         self.tokens, self.exhausted = 0, False
         self._spending = threading.Lock()
@@ -82,39 +85,36 @@ class Endpoint:
             self.tokens += tokens
             return True
 
-    def _body(self, prompt: str, n: int, max_new: int, stop: list[str]) -> bytes:
+    def _body(self, prompt: str, n: int, max_new: int, stop: list[str]) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model, "n": n, "max_tokens": max_new, "temperature": self.temperature}
         if stop:
             body["stop"] = stop
-        body |= {"messages": [{"role": "user", "content": prompt}]} if self.chat else {"prompt": prompt}
-        return json.dumps(body).encode()
+        return body | ({"messages": [{"role": "user", "content": prompt}]} if self.chat else {"prompt": prompt})
 
-    def _post(self, body: bytes, worst: int) -> dict[str, Any] | None:
+    def _post(self, body: dict[str, Any], worst: int) -> dict[str, Any] | None:
         """The server's reply, None where the budget does not allow to ask (again)."""
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
-        request = urllib.request.Request(self.url, body, headers)
         trouble = ""
         for attempt in range(self.retries + 1):
             if not self._spend(worst + TEMPLATE):
                 return None
             wait = 2.0**attempt
             try:
-                with urllib.request.urlopen(request, timeout=self.timeout) as response:
-                    reply = _checked(response.read())
+                reply = _checked(self.client.post(f"/{self.path}", body=body, cast_to=httpx.Response).content)
                 self._spend(_usage(reply, worst + TEMPLATE) - worst - TEMPLATE)
                 return reply
-            except urllib.error.HTTPError as error:
+            except openai.APIStatusError as error:
                 self._spend(-worst - TEMPLATE)  # refused, so nothing was computed
-                trouble = f"answered {error.code} {error.reason}: {error.read(300).decode(errors='replace').strip()}"
-                if error.code not in RETRIED:
+                said = error.response
+                trouble = f"answered {said.status_code} {said.reason_phrase}: {said.text[:300].strip()}"
+                if said.status_code not in RETRIED:
                     raise EndpointError(f"{self.url} {trouble}") from None
-                wait = _seconds(error.headers.get("Retry-After"), wait)
+                wait = _seconds(said.headers.get("Retry-After"), wait)
             except ValueError as error:
                 trouble = f"sent something else than completions: {error}"
-            except TimeoutError:
+            except openai.APITimeoutError:
                 trouble = f"was silent for {self.timeout:g} s"
-            except (OSError, HTTPException) as error:
-                trouble = f"cannot be reached: {getattr(error, 'reason', error)}"
+            except openai.APIConnectionError as error:
+                trouble = f"cannot be reached: {error.__cause__ or error}"
             if attempt < self.retries:
                 self.sleep(min(wait, LONGEST_WAIT))
         raise EndpointError(f"{self.url} {trouble} (asked {self.retries + 1} times)")
