@@ -55,8 +55,8 @@ lab: $(VENV)/installed-lab
 	exec $(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/labs/$(LAB)/$(LAB).ipynb $$options
 
 test: $(VENV)/installed-test
-	@# a module's tests stay together, on one core
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@# a module's tests stay together, on one core, and the modules in the order of tests/conftest.py
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 build: $(VENV)/installed-test
 	@$(BIN)/python -m autograder.build

@@ -14,6 +14,14 @@ else:  # grading needs Linux, and `make` a Unix
     collect_ignore = [f"test_{name}.py" for name in _GRADING.split()]
 
 
+_LONGEST = ("test_notebooks", "test_exchange", "test_jupyterlab", "test_site")
+
+
+def pytest_collection_modifyitems(items):
+    """The modules that take minutes come first: on several cores, what comes last should be short."""
+    items.sort(key=lambda item: item.path.stem not in _LONGEST)
+
+
 def _devices():
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
