@@ -74,7 +74,7 @@ class Notebook:
 
     def __init__(self, page, address, lab):
         self.page, self.lab = page, lab
-        page.goto(f"{address}/lab/tree/{lab}/{lab}.ipynb")
+        page.goto(f"{address}/lab/workspaces/{lab}/tree/{lab}/{lab}.ipynb")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         until(lambda: self.script("panel.sessionContext.session?.kernel?.status") == "idle", 60, lambda: "no kernel")
 
