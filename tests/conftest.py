@@ -5,12 +5,15 @@ import sys
 import pytest
 import torch
 
+from tests.browser import browser
+
 if sys.platform.startswith("linux"):
     from tests.classroom import classroom, empty_gradebook
 
-    __all__ = ["classroom", "empty_gradebook"]
+    __all__ = ["browser", "classroom", "empty_gradebook"]
 else:  # grading needs Linux, and `make` a Unix
     _GRADING = "attacks cli exports gradebook grading ingest readme run sandbox scale"
+    __all__ = ["browser"]
     collect_ignore = [f"test_{name}.py" for name in _GRADING.split()]
 
 

@@ -16,16 +16,11 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-FLAGS += " --disable-component-update --disable-sync"
 LABS = sorted(path.name for path in (ROOT / "labs").iterdir() if path.is_dir())
 if os.environ.get("COURSE_BROWSER_LABS") != "all":
     LABS = LABS[:1]
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there")
 
 
 @pytest.fixture(scope="module")
@@ -147,18 +142,16 @@ class Notebook:
 
 
 @pytest.fixture(scope="module", params=LABS)
-def notebook(server, request):
+def notebook(browser, server, request):
     """A lab, opened, all of it run once; what the browser complains of fails the test."""
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS.split())
-        page = browser.new_page(viewport={"width": 1366, "height": 768})
-        complaints = []
-        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        notebook = Notebook(page, server, request.param)
-        notebook.command("notebook:run-all-cells")
-        yield notebook
-        browser.close()
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    complaints = []
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    notebook = Notebook(page, server, request.param)
+    notebook.command("notebook:run-all-cells")
+    yield notebook
+    page.close()
     assert complaints == []
 
 

@@ -1,7 +1,5 @@
 """The static widgets in a real browser: they move, play, keep apart and fit a phone."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -9,13 +7,6 @@ from course import plotting as plot
 from course import widgets
 from course.plotting import tree
 from course.search import Action, Node
-
-CHROMIUM = Path("/usr/bin/chromium")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there")
-
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-FLAGS += " --disable-component-update --disable-sync"
 
 
 def line(slope):
@@ -36,14 +27,6 @@ def document(tmp_path_factory):
     head += "<style>.row::before, .controls::before { content: ' '; display: table; }</style>"
     path.write_text(head + slider + film + slider, encoding="utf-8")
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
