@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,10 +16,11 @@ import psutil
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 
-from autograder import LABS, ROOT
+from autograder import LABS
 from autograder.source import read_source, tags
 from benchmarks.measure import Settings, Table, apart, duration, megabytes, ratios, seconds, skipped
 from tests import submissions
+from tests.checkout import copy_checkout
 
 LAB = "lab1_odes_sdes"
 STUDENTS, QUICK_STUDENTS = 60, 2
@@ -31,8 +31,6 @@ c = get_config()
 c.CourseDirectory.course_id = "stock"
 c.ExecutePreprocessor.timeout = 600
 """
-# an instructor's own files in autograder/, and what Python leaves behind
-NOT_COPIED = ["submitted", "autograded", "feedback", "exchange", "runs", "gradebook.db*", "__pycache__", "*.log"]
 
 Make = Callable[[NotebookNode], NotebookNode]  # a submission from the release
 
@@ -115,10 +113,7 @@ def _environment(scratch: Path, threads: int) -> dict[str, str]:
 
 def _our_course(scratch: Path, environment: dict[str, str], students: int) -> Path:
     """A copy of the repository, whose autograder/ is nbgrader's folder, with the lab released and handed in."""
-    for room in "autograder", "course", "labs", "solutions":
-        shutil.copytree(ROOT / room, scratch / "ours" / room, ignore=shutil.ignore_patterns(*NOT_COPIED))
-    shutil.copy(ROOT / "pyproject.toml", scratch / "ours")
-    course = scratch / "ours" / "autograder"
+    course = copy_checkout(scratch / "ours") / "autograder"
     _nbgrader("generate_assignment", course, environment)
     return _folder(course, students, KINDS)
 

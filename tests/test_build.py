@@ -2,7 +2,6 @@
 
 import inspect
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from autograder import source as sources
 from autograder.misconceptions import misconceptions
 from autograder.source import SourceError, labs, read_source
 from course.checking.lab import load
+from tests.checkout import copy_checkout
 
 LAB_NAMES = labs()
 
@@ -198,14 +198,7 @@ def test_an_unknown_lab_is_named_and_nothing_is_built():
 @pytest.fixture
 def checkout(tmp_path) -> Path:
     """A copy of the checkout to break."""
-    for room in ("course", "autograder", "solutions", "labs"):
-        shutil.copytree(
-            ROOT / room,
-            tmp_path / room,
-            ignore=shutil.ignore_patterns("__pycache__", "submitted", "autograded", "runs"),
-        )
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    return tmp_path
+    return copy_checkout(tmp_path)
 
 
 def check_for_staleness(checkout):

@@ -3,7 +3,6 @@
 import html
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import pytest
 
 from autograder import ROOT
 from tests import submissions
+from tests.checkout import copy_checkout
 
 LAB = "lab1_odes_sdes"
 POINTS = submissions.points(LAB)
@@ -56,10 +56,7 @@ class School:
         self._copy()
 
     def _copy(self) -> None:
-        own = ["submitted", "autograded", "feedback", "exchange", "runs", "gradebook.db*", "__pycache__", "*.log"]
-        for room in ("course", "autograder", "labs", f"solutions/{LAB}", "site/jupyterhub"):
-            shutil.copytree(ROOT / room, self.checkout / room, ignore=shutil.ignore_patterns(*own))
-        shutil.copy(ROOT / "pyproject.toml", self.checkout)
+        copy_checkout(self.checkout, ("course", "autograder", "labs", f"solutions/{LAB}", "site/jupyterhub"))
         for path in (self.checkout, *self.checkout.rglob("*")):
             os.chown(path, UIDS[TEACHER], UIDS[TEACHER])
         for room in ("autograder", "solutions"):

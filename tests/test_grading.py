@@ -19,6 +19,7 @@ from autograder.misconceptions import misconceptions
 from autograder.rebuild import rebuild
 from autograder.source import checked_exercise
 from tests import submissions
+from tests.checkout import copy_checkout
 
 LAB = "lab1_odes_sdes"
 POINTS = submissions.points(LAB)
@@ -94,22 +95,7 @@ def nbgrader(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("checkout")
-    ignore = shutil.ignore_patterns(
-        "__pycache__",
-        "submitted",
-        "autograded",
-        "feedback",
-        "exchange",
-        "runs",
-        "gradebook.db*",
-        ".ipynb_checkpoints",
-        "grades.csv",
-    )
-    for room in ("course", "autograder", "solutions", "labs"):
-        shutil.copytree(ROOT / room, root / room, ignore=ignore)
-    shutil.copy(ROOT / "pyproject.toml", root)
-    return root
+    return copy_checkout(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture(scope="module")
