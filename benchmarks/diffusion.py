@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Candidate, Case, Settings, Table, measured
+from benchmarks.measure import Candidate, Case, Settings, Table, devices, measured, near
 from course.diffusion import (
     alpha_bar,
     beta_schedule,
@@ -80,12 +80,10 @@ def with_diffusers(p: Problem) -> Tensor:
 def agree(p: Problem, result: Tensor) -> None:
     """The same points as the plain loop's, up to a thousandth of how far points travel: their table is float32."""
     travelled = (p.expected - p.x).square().mean().sqrt()
-    if result.shape != p.expected.shape or not (result - p.expected).abs().max() < 1e-3 * travelled:
-        raise ValueError("its samples are not those of the plain loop")
+    near(result, p.expected, 1e-3 * travelled, "its samples are not those of the plain loop")
 
 
 def cases(settings: Settings) -> Iterator[Case]:
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     net = MLP(2, generator=torch.Generator().manual_seed(0))
     candidates, notes = [Candidate("plain loop", plain_loop)], []
     if HAS_DIFFUSERS:
@@ -93,7 +91,7 @@ def cases(settings: Settings) -> Iterator[Case]:
     else:
         notes.append("diffusers is not installed, so its schedulers are not in this table.")
     candidates.append(Candidate("course.diffusion", with_the_course))
-    for device in devices:
+    for device in devices():
         for n in [1_000] if settings.quick else [1_000, 100_000]:
             for sampler in SAMPLERS:
                 yield Case(

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.measure import Candidate, Case, Settings, Table, apart, measured, skipped
+from benchmarks.measure import Candidate, Case, Settings, Table, apart, devices, measured, skipped
 from course import weights
 from course.data import mnist
 from course.guidance import guided_velocity
@@ -121,7 +121,7 @@ def agree(p: Problem, result: Tensor) -> None:
 def cases(settings: Settings) -> Iterator[Case]:
     count = 2 if settings.quick else 10
     notes = [] if HAS_DIFFUSERS else ["diffusers is not installed, so its network is not in this table."]
-    for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
+    for device in devices():
         for title, work, batch in (("Training", steps, 64), ("Sampling with guidance", guided, 16)):
             networks = ([("diffusers' UNet2DModel, 32 x 32", Padded)] if HAS_DIFFUSERS else []) + [
                 ("strided U-Net", Strided),

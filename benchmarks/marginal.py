@@ -8,7 +8,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Candidate, Case, Settings, Table, measured
+from benchmarks.measure import Candidate, Case, Settings, Table, devices, measured, near
 from course.distributions import GaussianMixture
 from course.paths import EmpiricalPath, linear_schedule
 
@@ -68,8 +68,7 @@ def with_path(p: Problem) -> Tensor:
 def agree(p: Problem, result: Tensor) -> None:
     """The velocity in double precision, up to a thousandth of how fast points are."""
     speed = p.expected.square().mean().sqrt()
-    if result.shape != p.expected.shape or not (result - p.expected).abs().max() < 1e-3 * speed:
-        raise ValueError("its velocities are not the exact ones")
+    near(result, p.expected, 1e-3 * speed, "its velocities are not the exact ones")
 
 
 def blocks_that_fit(n: int, count: int, device: str) -> int:
@@ -83,10 +82,9 @@ def blocks_that_fit(n: int, count: int, device: str) -> int:
 
 def cases(settings: Settings) -> Iterator[Case]:
     n = 1_000 if settings.quick else 10_000
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     # data points, time, repeats
     sizes = [(5, 0.5, 100), (100, 0.5, 20), (1_000, 0.5, 5), (1_000, 0.95, 5), (10_000, 0.5, 1)]
-    for device in devices:
+    for device in devices():
         for count, t, repeats in [(5, 0.5, 2), (100, 0.5, 2)] if settings.quick else sizes:
             blocks = blocks_that_fit(n, count, device)
             notes = [f"The broadcast of all points would not fit into memory: {blocks} blocks."] if blocks > 1 else []

@@ -55,6 +55,17 @@ class Case:
     steps: int = 0
 
 
+def devices() -> list[str]:
+    """The kinds of device that this machine has."""
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+def near(result: torch.Tensor, expected: torch.Tensor, tolerance: torch.Tensor, wrong: str) -> None:
+    """Raise ValueError(wrong) unless a result has the expected one's shape and lies within the tolerance of it."""
+    if result.shape != expected.shape or not (result - expected).abs().max() < tolerance:
+        raise ValueError(wrong)
+
+
 @dataclass(frozen=True)
 class Table:
     """A title, a header, rows of text, and sentences that belong below."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.measure import Candidate, Case, Settings, Table, measured
+from benchmarks.measure import Candidate, Case, Settings, Table, devices, measured, near
 from course.solvers import euler_step, rk4_step, simulate
 
 try:
@@ -83,13 +83,11 @@ def agree(p: Problem, result: Tensor) -> None:
     """The same points as the plain loop's, up to a ten-thousandth of how far points travel."""
     expected = p.trajectory if result.ndim == 3 else p.trajectory[-1]
     travelled = (p.trajectory[-1] - p.trajectory[0]).square().mean().sqrt()
-    if result.shape != expected.shape or not (result - expected).abs().max() < 1e-4 * travelled:
-        raise ValueError("its samples are not those of the plain loop")
+    near(result, expected, 1e-4 * travelled, "its samples are not those of the plain loop")
 
 
 def cases(settings: Settings) -> Iterator[Case]:
     steps = 10 if settings.quick else 100
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     candidates = [
         Candidate("plain loop, last kept", plain_loop),
         Candidate("simulate, last kept", partial(with_simulate, keep="last")),
@@ -102,7 +100,7 @@ def cases(settings: Settings) -> Iterator[Case]:
     else:
         candidates.insert(2, Candidate("torchdiffeq, last kept", partial(with_torchdiffeq, keep="last")))
         candidates.append(Candidate("torchdiffeq, all kept", partial(with_torchdiffeq, keep="all")))
-    for device in devices:
+    for device in devices():
         for n in [3_000] if settings.quick else [10_000, 100_000]:
             for method, label in {"euler": "Euler", "rk4": "RK4"}.items():
                 yield Case(

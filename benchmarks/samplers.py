@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Candidate, Case, Settings, Table, measured
+from benchmarks.measure import Candidate, Case, Settings, Table, devices, measured, near
 from course.networks import MLP
 from course.sampling import sample_flow
 from course.solvers import euler_step, heun_step, midpoint_step, rk4_step
@@ -81,12 +81,10 @@ def with_flow_matching(p: Problem) -> Tensor:
 def agree(p: Problem, result: Tensor) -> None:
     """The same points as the plain loop's, up to a ten-thousandth of how far points travel."""
     travelled = (p.expected - p.x).square().mean().sqrt()
-    if result.shape != p.expected.shape or not (result - p.expected).abs().max() < 1e-4 * travelled:
-        raise ValueError("its samples are not those of the plain loop")
+    near(result, p.expected, 1e-4 * travelled, "its samples are not those of the plain loop")
 
 
 def cases(settings: Settings) -> Iterator[Case]:
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     model = MLP(2, generator=torch.Generator().manual_seed(0))
     candidates, notes = [Candidate("plain loop", plain_loop)], []
     for name, peer, run in [
@@ -98,7 +96,7 @@ def cases(settings: Settings) -> Iterator[Case]:
         else:
             candidates.append(Candidate(name, run))
     candidates.append(Candidate("sample_flow", with_sample_flow))
-    for device in devices:
+    for device in devices():
         for n in [1_000] if settings.quick else [10_000, 100_000]:
             for method in METHODS:
                 yield Case(

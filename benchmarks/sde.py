@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Candidate, Case, Settings, Table, measured
+from benchmarks.measure import Candidate, Case, Settings, Table, devices, measured
 from course.problems import OrnsteinUhlenbeck
 from course.solvers import euler_maruyama_step, simulate
 
@@ -108,9 +108,8 @@ def agree(p: Problem, result: Tensor | None) -> None:
 
 def cases(settings: Settings) -> Iterator[Case]:
     n, steps = (2_000, 50) if settings.quick else (100_000, 1_000)
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     share = 0.5 if settings.quick else 0.1
-    for device in devices:
+    for device in devices():
         for snapshots in False, True:
             candidates = [
                 Candidate("normals alone", normals_alone),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks.measure import Candidate, Case, Settings, Table, measured
+from benchmarks.measure import Candidate, Case, Settings, Table, devices, measured
 from course.distributions import GaussianMixture
 from course.losses import conditional_flow_matching_loss
 from course.networks import MLP
@@ -128,7 +128,6 @@ def agree(p: Problem, result: tuple[Loop, Tensor]) -> None:
 
 def cases(settings: Settings) -> Iterator[Case]:
     steps = 40 if settings.quick else 1_000
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     candidates = [Candidate("plain loop", partial(run, loop=plain_loop))]
     notes = []
     if not HAS_TORCHCFM:
@@ -136,7 +135,7 @@ def cases(settings: Settings) -> Iterator[Case]:
     else:
         candidates.append(Candidate("torchcfm's tutorial loop", partial(run, loop=torchcfm_loop)))
     candidates.append(Candidate("train", partial(run, loop=with_train)))
-    for device in devices:
+    for device in devices():
         for batch in [256] if settings.quick else [256, 1_000]:
             yield Case(
                 f"Flow matching in the plane: {steps:,} steps on batches of {batch:,}, {device}",
