@@ -19,7 +19,7 @@ from autograder.reference import reference
 from autograder.source import labs
 from course.checking.lab import PUBLIC
 from course.checking.reply import Reply, pack, unpack
-from course.checking.verdict import Misconception, Verdict, judge
+from course.checking.verdict import Misconception, Verdict
 
 SEEDS = 1000  # secrets under which the reference is asked
 FEW = 3  # secrets, beside the public draws, for everything that is compared with all misconceptions
@@ -79,9 +79,11 @@ def examine(lab: str, seeds: int = SEEDS) -> Row:
 
 def _verdict(lab: str, exercise: str, function: Function, seed: str) -> Verdict:
     """As a submission's function is judged: its replies cross as bytes."""
-    given, expected = unpack(pack(reference(lab).ask(function, exercise, seed))), _expected(lab, exercise, seed)
-    found = judge(exercise, given, expected, [])
-    return found if found.right else judge(exercise, given, expected, _known(lab, exercise, seed))
+    solved = reference(lab)
+    given, expected = unpack(pack(solved.ask(function, exercise, seed))), _expected(lab, exercise, seed)
+    if (found := solved.verdict(exercise, seed, given, expected, known=())).right:
+        return found
+    return solved.verdict(exercise, seed, given, expected, _known(lab, exercise, seed))
 
 
 @functools.lru_cache(maxsize=FEW + 1)

@@ -1,7 +1,7 @@
 """The right answers: what the lab's own solution says. It runs only in the grader's process."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from autograder.misconceptions import replies
@@ -38,15 +38,24 @@ class Reference:
         return replies(self.lab.name, self.lab.find(exercise), seed, unseen(exercise, seed))
 
     def verdict(
-        self, exercise: str, seed: str, given: dict[str, Reply], expected: dict[str, Reply] | None = None
+        self,
+        exercise: str,
+        seed: str,
+        given: dict[str, Reply],
+        expected: dict[str, Reply] | None = None,
+        known: Iterable[Misconception] | None = None,
     ) -> Verdict:
-        """Judge replies that were given under this seed; `expected` are the right ones, if they are known already."""
+        """Judge replies that were given under this seed.
+
+        expected, known: the right and the typical wrong replies, where they have been asked for already.
+        """
         expected = self.expected(exercise, seed) if expected is None else expected
         verdict = judge(exercise, given, expected, [])
         if verdict.right or any(reply.error for reply in given.values()):  # no misconception raises anything
             return verdict
-        for known in self._recalled(exercise, seed):  # one after the other: the later ones need not be asked
-            named = judge(exercise, given, expected, [known])
+        # one after the other: the later ones need not be asked
+        for mistake in self._recalled(exercise, seed) if known is None else known:
+            named = judge(exercise, given, expected, [mistake])
             if named.hint:
                 return named
         return verdict
