@@ -16,7 +16,7 @@ from course import weights
 from course.data import mnist
 from course.guidance import guided_velocity
 from course.networks import Classifier, UNet
-from course.recipes.digits import GOOD, GOOD_ON_GPU, QUICK, Recipe, dropping_loss, fit, quality
+from course.recipes.digits import GOOD, QUICK, Recipe, dropping_loss, fit, quality
 from course.training import fast_dtype, labelled_batches
 
 HAS_DIFFUSERS = find_spec("diffusers") is not None
@@ -172,7 +172,6 @@ TRIALS = [
     Trial("a third of quick", replace(QUICK, steps=QUICK.steps // 3)),
     Trial("quick", QUICK),
     Trial("good", GOOD),
-    Trial("good on a GPU", GOOD_ON_GPU),
 ]
 
 
