@@ -122,6 +122,9 @@ def _docstring(app, what, name, obj, options, lines):
 # ---- what a reader of the page, rather than of the source, needs
 _CHINESE = re.compile(r"[\u3400-\u9fff\uff00-\uffef，。、（）]*[\u3400-\u9fff][\u3400-\u9fff\uff00-\uffef，。、（）]*")
 
+# a formula that would fit on any line, and the bracket or full stop that must not be left alone on the next
+_SHORT_FORMULA = re.compile(r'[([]?<span class="math notranslate nohighlight">\\\([^<]{1,40}\\\)</span>[)\].,;:?!]+')
+
 
 def _signature(match):
     """A signature over several lines, without the list of definitions that define nothing."""
@@ -136,6 +139,7 @@ def _finish(app, page, template, context, doctree):
     if body := context.get("body"):
         body = body.replace(' aria-label="Toggle hidden content"', "")
         body = re.sub(r'<dt class="sig .*?</dt>', _signature, body, flags=re.DOTALL)
+        body = _SHORT_FORMULA.sub(r'<span class="nowrap">\g<0></span>', body)
         parts = re.split(r"(<[^>]+>)", body)
         parts[::2] = [_CHINESE.sub(r'<span lang="zh-Hans">\g<0></span>', text) for text in parts[::2]]
         context["body"] = "".join(parts)

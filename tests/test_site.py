@@ -280,15 +280,17 @@ def test_the_flow_on_the_landing_page_rests_for_who_wants_no_motion_and_plays_wh
     assert button.inner_text() == "Play"
 
 
-def test_no_page_is_wider_than_a_phone(visit, pages):
+def test_no_page_is_wider_than_a_phone_a_tablet_or_a_laptop(visit, pages):
     page = visit("index", width=390)
     start = page.url.removesuffix("index.html")
     wide = []
     for name in pages:
         page.goto(start + name)
         page.evaluate("window.MathJax?.startup?.promise")
-        if page.evaluate("document.documentElement.scrollWidth") > 390:
-            wide.append(name)
+        for width in (390, 834, 1100, 1320, 1366):
+            page.set_viewport_size({"width": width, "height": 900})
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                wide.append((name, width))
     assert wide == []
 
 

@@ -61,9 +61,19 @@ function moveFlow(figure) {
   run(!matchMedia("(prefers-reduced-motion: reduce)").matches);
 }
 
+// A displayed formula that is a little too wide for the page is set smaller; one that is much too wide scrolls.
+function fit() {
+  for (const formula of document.querySelectorAll('article mjx-container[display="true"]')) {
+    formula.style.fontSize = formula.dataset.size ??= formula.style.fontSize; // as MathJax made it
+    const usual = parseFloat(getComputedStyle(formula).fontSize);
+    const share = formula.parentElement.clientWidth / Math.max(formula.scrollWidth, formula.parentElement.scrollWidth);
+    if (share < 1 && share > 0.74) formula.style.fontSize = `${0.99 * share * usual}px`;
+  }
+}
+
 // What scrolls sideways can be reached with the Tab key, and says so to a screen reader.
 function reachable() {
-  for (const box of document.querySelectorAll("pre, .table-wrapper, .math, mjx-container, .output")) {
+  for (const box of document.querySelectorAll("pre, .table-wrapper, .math, mjx-container, .output, .course-widget")) {
     const scrolls = box.scrollWidth > box.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(box).overflowX);
     if (scrolls) box.tabIndex = 0;
     else if (box.tabIndex === 0) box.removeAttribute("tabindex");
@@ -71,9 +81,14 @@ function reachable() {
 }
 
 document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("figure.flow").forEach(moveFlow));
+function settle() {
+  fit();
+  reachable();
+}
+
 addEventListener("load", () => {
   reachable();
-  window.MathJax?.startup?.promise?.then(reachable);
+  window.MathJax?.startup?.promise?.then(settle);
 });
-addEventListener("resize", reachable);
-document.addEventListener("toggle", reachable, true);
+addEventListener("resize", settle);
+document.addEventListener("toggle", settle, true);
