@@ -45,7 +45,7 @@ class Recipe:
 
 
 QUICK = Recipe(steps=1_700, batch_size=32, lr=3e-3, clip=60, decay=0.995, drop=0.15)
-GOOD = Recipe(steps=1_400, batch_size=256, lr=4e-3, clip=60, decay=0.99)
+GOOD = Recipe(steps=1_400, batch_size=256, lr=4e-3, clip=60, decay=0.99)  # few large steps, for a GPU's sake
 JUDGE = Recipe(steps=1_500, batch_size=64, lr=2e-3, clip=math.inf, decay=0.99, weight_decay=0.05)
 GUIDE = Recipe(steps=2_000, batch_size=64, lr=2e-3, clip=math.inf, decay=0.99, weight_decay=0.05)
 
