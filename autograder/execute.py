@@ -8,6 +8,7 @@ A cell that runs too long, dies or takes too much memory ends the run. The noteb
 that it costs its own points only.
 """
 
+import contextlib
 import hashlib
 import hmac
 import time
@@ -22,7 +23,8 @@ from autograder.reference import reference
 from autograder.sandbox import Limits, Session, Stopped, session
 from autograder.source import checked_exercise, tags
 from autograder.unseen import unseen
-from course.checking.reply import Reply, unpack
+from course.checking.lab import PUBLIC
+from course.checking.reply import read
 from course.checking.verdict import Verdict
 
 MAX_WORDS = 600  # characters of what a verdict says about one case
@@ -88,7 +90,8 @@ class _Run:
                     cell.outputs, cell.execution_count = harmless.outputs(cells.run(cell.source))
                 self.seen.add(cell.id)
             except (Stopped, ValueError) as stop:
-                self._stop(cell, str(stop))
+                if exercise not in self.outcome.scores:  # else only its hint is lost
+                    self._stop(cell, str(stop))
                 return all(cell.id in self.seen for cell in self.cells)
         return True
 
@@ -100,16 +103,23 @@ class _Run:
                 self._stop(cell, why)
 
     def _judge(self, cell: NotebookNode, exercise: str, cells: Session) -> None:
-        key = seed(self.secret, self.student, self.lab, exercise)
-        judge = reference(self.lab)
+        key, judge = seed(self.secret, self.student, self.lab, exercise), reference(self.lab)
         cells.ask(self.lab, exercise, key, unseen(exercise, key))
         expected = judge.expected(exercise, key)  # while the sandbox is at it
-        given = _read(cells.answer())
+        given = read(cells.answer())
         try:
             verdict = judge.verdict(exercise, key, given, expected)
         except Exception:  # values that no function returns, made up to upset the comparison
-            verdict = judge.verdict(exercise, key, {}, expected)
-        self._record(cell, _in_short(verdict), judge.credit(verdict))
+            given = {}
+            verdict = judge.verdict(exercise, key, given, expected)
+        verdict = _in_short(verdict)
+        self._record(cell, verdict, judge.credit(verdict))
+        self.seen.add(cell.id)
+        if not verdict.right and any(reply.error is None for reply in given.values()):
+            cells.ask(self.lab, exercise, PUBLIC, "")
+            public = read(cells.answer())
+            with contextlib.suppress(Exception):  # made up like the above
+                self._record(cell, judge.explained(verdict, key, given, expected, public), judge.credit(verdict))
 
     def _record(self, cell: NotebookNode, verdict: Verdict, share: float) -> None:
         points = share * cell.metadata.nbgrader["points"]
@@ -131,14 +141,6 @@ class _Run:
         if exercise:
             self.outcome.scores[exercise], self.outcome.met[exercise] = 0.0, "stopped"
         cell.outputs, cell.execution_count = [_shown(verdict), _no_points(verdict)], None
-
-
-def _read(packed: bytes) -> dict[str, Reply]:
-    """Replies; none if they are not readable."""
-    try:
-        return unpack(packed)
-    except ValueError:
-        return {}
 
 
 def _in_short(verdict: Verdict) -> Verdict:

@@ -81,6 +81,7 @@ def fingerprint(lab: str) -> str:
         ROOT / "autograder" / "misconceptions" / f"{module}.py",
         checking / f"{module}.py",
         *sorted((ROOT / "autograder" / "unseen").glob("*.py")),
+        checking / "answers" / f"{lab}.npz",
         *(checking / f"{name}.py" for name in ("compare", "draw", "reply", "verdict")),
     ]
     digest = hashlib.sha256()

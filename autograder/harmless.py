@@ -17,11 +17,12 @@ from bleach.css_sanitizer import CSSSanitizer
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
+from autograder.pictures import DRAWING, FORMATS, is_harmless
+
 MAX_HTML, MAX_TAGS = 500_000, 5000  # characters and tags of a cell's HTML; more is not parsed, and shown as text
 MAX_IMAGE = 5_000_000  # bytes in base64
 MAX_LINES = 1000  # of text in one output
 MAX_OUTPUTS = 200  # of one cell
-IMAGES = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8", "image/gif": b"GIF8"}
 
 _TAGS = """
     a abbr b blockquote br caption code col colgroup dd details div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li mark ol p
@@ -32,7 +33,7 @@ _STYLES = """
     background-color border border-bottom border-left color font-family font-size font-style font-weight height margin
     padding text-align text-decoration vertical-align white-space width
 """
-_IMAGE_URL = re.compile(r"data:image/(png|jpeg|gif|svg\+xml);base64,[A-Za-z0-9+/=\s]*")
+_IMAGE_URL = re.compile(r"data:(image/[\w+]+);base64,(.*)", re.DOTALL)
 
 
 def text(value: object) -> str:
@@ -69,17 +70,18 @@ def attachments(found: Any) -> dict[str, dict[str, str]]:
     kept: dict[str, dict[str, str]] = {}
     for name, bundle in list(found.items())[:20]:
         if re.fullmatch(r"[\w.-]{1,100}", str(name)) and isinstance(bundle, dict):
-            pictures = {kind: data for kind, data in bundle.items() if kind in IMAGES and _is_image(kind, data)}
+            pictures = {kind: data for kind, data in bundle.items() if kind in FORMATS and _is_image(kind, data)}
             if pictures:
                 kept[str(name)] = pictures
     return kept
 
 
 def _is_image(kind: str, data: object) -> bool:
+    """Whether these are the bytes of such a picture in base64."""
     if not isinstance(data, str) or len(data) > MAX_IMAGE:
         return False
     try:
-        return base64.b64decode(data.replace("\n", ""), validate=True).startswith(IMAGES[kind])
+        return is_harmless(kind, base64.b64decode("".join(data.split()), validate=True))
     except (binascii.Error, ValueError):
         return False
 
@@ -122,10 +124,10 @@ def _bundle(found: dict[str, Any], rich: bool) -> dict[str, str]:
             kept[kind] = markdown(_short(text(found[kind])))
     if "text/html" in found and rich and (clean := page(text(found["text/html"]))):
         kept["text/html"] = clean
-    if "image/svg+xml" in found:  # as a picture it can neither run nor load anything
-        encoded = base64.b64encode(text(found["image/svg+xml"]).encode()).decode()
-        kept["text/html"] = f'<img src="data:image/svg+xml;base64,{encoded}">'
-    kept |= {kind: found[kind] for kind in IMAGES if kind in found and _is_image(kind, found[kind])}
+    if DRAWING in found and is_harmless(DRAWING, drawing := text(found[DRAWING]).encode()):
+        # as a picture it can neither run nor load anything
+        kept["text/html"] = f'<img src="data:{DRAWING};base64,{base64.b64encode(drawing).decode()}">'
+    kept |= {kind: found[kind] for kind in FORMATS if kind in found and _is_image(kind, found[kind])}
     return kept
 
 
@@ -148,7 +150,8 @@ def page(source: str) -> str:
 
 def _allowed(tag: str, name: str, value: str) -> bool:
     if name == "src":
-        return tag == "img" and _IMAGE_URL.fullmatch(value) is not None
+        url = _IMAGE_URL.fullmatch(value)
+        return tag == "img" and url is not None and _is_image(url[1], url[2])
     if name == "href":
         return tag == "a" and re.match(r"\s*(https?:|mailto:)", value, re.IGNORECASE) is not None
     return name in _ATTRIBUTES.split()

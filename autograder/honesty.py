@@ -19,7 +19,7 @@ from autograder.reference import reference
 from autograder.source import labs
 from course.checking.lab import PUBLIC
 from course.checking.reply import Reply, pack, unpack
-from course.checking.verdict import Misconception, Verdict
+from course.checking.verdict import Verdict
 
 SEEDS = 1000  # secrets under which the reference is asked
 FEW = 3  # secrets, beside the public draws, for everything that is compared with all misconceptions
@@ -80,20 +80,18 @@ def examine(lab: str, seeds: int = SEEDS) -> Row:
 def _verdict(lab: str, exercise: str, function: Function, seed: str) -> Verdict:
     """As a submission's function is judged: its replies cross as bytes."""
     solved = reference(lab)
-    given, expected = unpack(pack(solved.ask(function, exercise, seed))), _expected(lab, exercise, seed)
-    if (found := solved.verdict(exercise, seed, given, expected, known=())).right:
-        return found
-    return solved.verdict(exercise, seed, given, expected, _known(lab, exercise, seed))
+
+    def given(seed: str) -> dict[str, Reply]:
+        return unpack(pack(solved.ask(function, exercise, seed)))
+
+    replies, expected = given(seed), _expected(lab, exercise, seed)
+    verdict = solved.verdict(exercise, seed, replies, expected)
+    return verdict if verdict.right else solved.explained(verdict, seed, replies, expected, given(PUBLIC))
 
 
 @functools.lru_cache(maxsize=FEW + 1)
 def _expected(lab: str, exercise: str, seed: str) -> dict[str, Reply]:
     return reference(lab).expected(exercise, seed)
-
-
-@functools.lru_cache(maxsize=FEW + 1)
-def _known(lab: str, exercise: str, seed: str) -> list[Misconception]:
-    return reference(lab).misconceptions(exercise, seed)
 
 
 def _unusual(lab: str, exercise: str) -> list[Function]:

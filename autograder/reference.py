@@ -1,15 +1,16 @@
 """The right answers: what the lab's own solution says. It runs only in the grader's process."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from autograder.misconceptions import replies
+from autograder.misconceptions import misconceptions
 from autograder.source import is_check, read_source, tags
 from autograder.unseen import unseen
 from course.checking.lab import Lab, load
 from course.checking.reply import Reply
-from course.checking.verdict import Misconception, Verdict, judge
+from course.checking.verdict import Misconception, Verdict, judge, recognised
 
 
 class Reference:
@@ -17,6 +18,7 @@ class Reference:
 
     def __init__(self, lab: str):
         self.lab: Lab = load(lab)
+        self._stored = functools.cache(self.lab.stored)
         self.namespace: dict[str, Any] = {"__name__": "solution"}
         for cell in read_source(lab).cells:
             if cell.cell_type == "code" and not tags(cell) & {"see", "train"} and not is_check(cell):
@@ -32,33 +34,38 @@ class Reference:
 
     def misconceptions(self, exercise: str, seed: str) -> list[Misconception]:
         """The typical wrong replies to a question under this seed."""
-        return list(self._recalled(exercise, seed))
-
-    def _recalled(self, exercise: str, seed: str) -> Iterator[Misconception]:
-        return replies(self.lab.name, self.lab.find(exercise), seed, unseen(exercise, seed))
+        known = misconceptions(self.lab.name, exercise)
+        return [Misconception(hint, self.ask(function, exercise, seed)) for function, hint in known]
 
     def verdict(
+        self, exercise: str, seed: str, given: dict[str, Reply], expected: dict[str, Reply] | None = None
+    ) -> Verdict:
+        """Judge replies that were given under this seed, without a hint.
+
+        expected: the right replies, where they have been asked for already.
+        """
+        return judge(exercise, given, self.expected(exercise, seed) if expected is None else expected, [])
+
+    def explained(
         self,
-        exercise: str,
+        verdict: Verdict,
         seed: str,
         given: dict[str, Reply],
-        expected: dict[str, Reply] | None = None,
-        known: Iterable[Misconception] | None = None,
+        expected: dict[str, Reply],
+        public: dict[str, Reply],
     ) -> Verdict:
-        """Judge replies that were given under this seed.
+        """The verdict with the hint that helps whoever gave these replies, and `public` to the public question.
 
-        expected, known: the right and the typical wrong replies, where they have been asked for already.
+        To ask every misconception would take seconds. What they reply to the public question is stored, so only one
+        that replies the same there is asked whether it does so under this seed.
         """
-        expected = self.expected(exercise, seed) if expected is None else expected
-        verdict = judge(exercise, given, expected, [])
-        if verdict.right or any(reply.error for reply in given.values()):  # no misconception raises anything
-            return verdict
-        # one after the other: the later ones need not be asked
-        for mistake in self._recalled(exercise, seed) if known is None else known:
-            named = judge(exercise, given, expected, [mistake])
-            if named.hint:
-                return named
-        return verdict
+        likely = judge(verdict.exercise, public, *self._stored(verdict.exercise)).hint
+        alike = [
+            Misconception(hint, self.ask(function, verdict.exercise, seed))
+            for function, hint in misconceptions(self.lab.name, verdict.exercise)
+            if hint == likely
+        ]
+        return replace(verdict, hint=recognised(given, expected, verdict.problems, alike))
 
     def credit(self, verdict: Verdict) -> float:
         """The share of the points that a verdict earns, from 0 to 1."""

@@ -1,21 +1,27 @@
 """Every attack is graded between two honest submissions: it gains nothing, learns nothing, changes nothing."""
 
+import base64
 import ctypes
 import hashlib
 import html.parser
+import io
+import itertools
 import json
 import os
 import signal
 import socket
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import pytest
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters import markdown2html_mistune
 from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
 
 from autograder import ROOT, sandbox
 from autograder.grade import Limits, Result, grade
@@ -162,10 +168,30 @@ class Page(html.parser.HTMLParser):
             url = "".join((value or "").split()).lower()
             if name.startswith("on") or "position" in url.partition("steal")[0]:
                 self.found.append(f"{tag} {name}={value}")
-            if name == "src" and not url.startswith("data:image/"):
-                self.found.append(f"{tag} {name}={value}")
+            if name == "src" and (not url.startswith("data:image/") or drawn(value or "") > 2e7):
+                self.found.append(f"{tag} {name}={value:.80}")
             if name == "href" and ":" in url and not url.startswith(("http:", "https:", "mailto:", "attachment:", "#")):
                 self.found.append(f"{tag} {name}={value}")
+
+
+def drawn(url: str) -> float:
+    """About how many pixels a browser has to draw for this picture; a shape counts as a hundred."""
+    kind, _, data = url.partition(";base64,")
+    content = base64.b64decode(data)
+    if "svg" not in kind:
+        with Image.open(io.BytesIO(content)) as picture:
+            return picture.width * picture.height
+    root = ElementTree.fromstring(content)
+    named = {element.get("id"): element for element in root.iter()}
+
+    def shapes(element: ElementTree.Element) -> Iterator[ElementTree.Element]:
+        yield element
+        for child in element:
+            yield from shapes(child)
+        if element.tag.endswith("use"):
+            yield from shapes(named[element.get("href", "#")[1:]])
+
+    return 100 * sum(1 for _ in itertools.islice(shapes(root), 300_000))
 
 
 def dangers(notebook: str) -> list[str]:

@@ -72,6 +72,43 @@ def test_an_exception_becomes_part_of_the_reply_with_the_students_own_line():
     assert "return x.no_such_thing" in answer.where
 
 
+@pytest.mark.parametrize(
+    "student",
+    [
+        lambda: json.loads("{"),
+        lambda: np.linalg.inv(np.ones((2, 3))),
+        lambda: torch.nn.functional.linear(torch.ones(2), torch.ones(3, 3)),
+        lambda: Draw(None),
+    ],
+)
+def test_the_line_is_the_students_own_wherever_the_exception_comes_from(student):
+    assert ": lambda: " in call(student).where
+
+
+def test_where_no_line_is_the_students_own_none_is_shown():
+    assert call(json.loads, "{").where is None
+    assert call(eval, "1 / 0").where is None  # compiled from a string, which nobody can look up
+
+
+def test_what_explodes_when_it_is_looked_at_is_an_answer_like_any_other():
+    class Bomb(Exception):
+        def __str__(self):
+            raise SystemExit
+
+        __hash__ = object.__hash__
+
+    def student():
+        raise Bomb
+
+    class Lazy(dict):
+        def items(self):
+            raise Bomb
+
+    assert call(student).error == "Bomb"
+    assert reply({Bomb(): 1}).value == Other("dict")
+    assert reply(Lazy(a=1)).value == Other("Lazy")
+
+
 def test_leaving_the_process_is_an_error_like_any_other():
     assert call(lambda: sys.exit(3)).error == "SystemExit: 3"
 
@@ -84,6 +121,7 @@ def test_arguments_changed_in_place_are_named():
     x, y = torch.zeros(2), torch.zeros(2)
     assert call(student, 0.5, x, y).changed == ("y",)
     assert y.tolist() == [0, 0]  # the function had a copy: the next case gets the input as it was drawn
+    assert call(lambda *args: args[1].add_(1), x, y).changed == ("argument 2",)
 
 
 def test_mapping_goes_on_with_the_value_and_passes_an_error_through():
@@ -141,6 +179,12 @@ def test_a_tensor_of_absurd_size_is_known_by_its_shape_only():
     assert there_and_back(torch.zeros(1).expand(10**9)) == Other("tensor of shape (1000000000,)")
 
 
+def test_an_absurdly_long_number_or_string_is_known_by_its_length_only():
+    assert there_and_back(2**64) == Other("number of 65 bits")
+    assert there_and_back(-(2**63)) == -(2**63)
+    assert there_and_back("x" * 1_000_001) == Other("string of 1,000,001 characters")
+
+
 def test_an_object_that_claims_to_equal_everything_is_only_a_type_name():
     class Yes:
         def __eq__(self, other):
@@ -183,6 +227,11 @@ def test_an_answer_that_is_too_long_is_not_even_parsed():
         unpack(b"x" * (MAX_BYTES + 1))
 
 
+def test_an_answer_of_too_many_parts_is_not_even_parsed():
+    with pytest.raises(ValueError, match="more than 200,000 parts"):
+        unpack(b"[" + b"[]," * 200_001 + b"[]]")
+
+
 # ---- comparing ------------------------------------------------------------------------------------------------------
 
 EXPECTED = torch.linspace(-1, 1, 12).reshape(4, 3)
@@ -191,15 +240,20 @@ EXPECTED = torch.linspace(-1, 1, 12).reshape(4, 3)
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        (EXPECTED.numpy(), "returned a NumPy array of shape (4, 3); wanted a tensor of shape (4, 3)"),
-        (None, "returned None (is there a `return`?); wanted a tensor of shape (4, 3)"),
+        (EXPECTED.numpy(), "returned a NumPy array; wanted a tensor"),
+        (None, "returned None (is there a `return`?)"),
+        ([EXPECTED, None], "returned 2 values; wanted a tensor"),
+        (EXPECTED.to_sparse(), "returned a sparse tensor of shape (4, 3); wanted a tensor"),
+        (EXPECTED.to("meta"), "returned a meta tensor of shape (4, 3); wanted a tensor"),
         (EXPECTED.T, "returned shape (3, 4); wanted (4, 3)"),
-        (EXPECTED.double(), "returned float64; wanted float32, the dtype of its input"),
-        (EXPECTED / 0, "returned infinity in 12 of 12 values"),
-        (EXPECTED * torch.nan, "returned NaN in 12 of 12 values"),
-        (EXPECTED * 2, "every value is 2 times the right one"),
-        (-EXPECTED, "every value is -1 times the right one"),
-        (EXPECTED + 0.5, "every value is 0.5 away from the right one, by the same amount"),
+        (EXPECTED.double(), "returned float64 numbers; wanted float32"),
+        (EXPECTED / 0, "returned infinity everywhere"),
+        (EXPECTED * torch.nan, "returned NaN everywhere"),
+        (torch.cat([EXPECTED[:2], EXPECTED[2:] / 0]), "returned infinity in 6 of 12 values"),
+        (EXPECTED * 2, "is 2 times the right value everywhere"),
+        (-EXPECTED, "has the wrong sign everywhere"),
+        (EXPECTED * 0, "is 0 everywhere"),
+        (EXPECTED + 0.5, "is 0.5 too large everywhere"),
         (torch.cat([EXPECTED[:2], EXPECTED[2:] ** 2]), "row 2 is the first that is wrong"),
         (EXPECTED * (1 + 1e-3 * torch.randn(4, 3, generator=torch.Generator().manual_seed(0))), "is off by up to"),
     ],
@@ -231,7 +285,7 @@ def test_any_kind_of_number_will_do_where_a_number_is_wanted(number):
     assert compare(reply(number), reply(2.0)) is None
 
 
-@pytest.mark.parametrize("number", [True, "2", None, [2.0], torch.ones(2)])
+@pytest.mark.parametrize("number", [True, "2", [2.0], torch.ones(2)])
 def test_what_is_not_a_number_will_not_do(number):
     assert "wanted a number" in compare(reply(number), reply(2.0))
 
@@ -243,7 +297,8 @@ def test_true_is_not_one():
 
 def test_parts_of_a_result_are_named():
     assert compare(reply((1.0, 3.0)), reply((1.0, 2.0))) == "returned 3; wanted 2 (part 2 of the result)"
-    assert compare(reply((1.0,)), reply((1.0, 2.0))) == "returned 1 values; wanted 2 values"
+    assert compare(reply((1.0,)), reply((1.0, 2.0))) == "returned 1 value; wanted 2 values"
+    assert compare(reply((1.0, None)), reply((1.0, 2.0))) == "returned None; wanted a number (part 2 of the result)"
     assert "entry 'b'" in compare(reply({"a": 1.0, "b": 0.0}), reply({"a": 1.0, "b": 2.0}))
 
 
@@ -319,8 +374,44 @@ def test_a_recognised_mistake_is_answered_by_its_hint(lab):
 def test_the_message_says_where_the_answer_is_right_and_where_wrong(lab):
     verdict = lab.verdict(lambda x: 2 * x if isinstance(x, float) else 3 * x, "double")
     assert verdict.lines[0] == "✗ double: right for a number; wrong for a tensor."
-    assert "every value is 1.5 times the right one" in verdict.lines[1]
+    assert verdict.lines[1] == "There it is 1.5 times the right value everywhere."
     assert verdict.share == 0.5
+
+
+def test_a_mistake_is_recognised_by_the_cases_that_did_answer(lab):
+    def student(x):
+        if torch.is_tensor(x):
+            raise IndexError("too many")
+        return x * x
+
+    verdict = lab.verdict(student, "double")
+    assert verdict.lines[1].startswith("For a tensor, it raised IndexError: too many (line ")
+    assert verdict.lines[2].startswith("For a number, it returned ")
+    assert verdict.lines[3] == "Hint: This is a square: x * x."
+
+
+CASES = {"a": 1.0, "b": 2.0, "c": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "mistakes", "hint"),
+    [
+        ({"a": None, "b": 4.0, "c": 6.0}, {"twice": [2.0, 4.0, 6.0]}, "twice"),
+        ({"a": None, "b": 2.0, "c": 3.0}, {"twice": [2.0, 2.0, 3.0]}, None),  # all that it answered is right
+        ({"a": None, "b": None, "c": None}, {"twice": [2.0, 4.0, 6.0]}, None),
+        ({"a": None, "b": 4.0, "c": 6.0}, {"right but": [1.0, 4.0, 6.0]}, None),  # there it is not even that
+        ({"a": None, "b": 4.0, "c": 6.0}, {"twice": [2.0, 4.0, 6.0], "other": [0.0, 4.0, 6.0]}, None),
+        ({"a": 2.0, "b": 4.0, "c": 6.0}, {"twice": [2.0, 4.0, 6.0], "other": [2.0, 4.0, 6.0]}, "twice"),
+        ({"a": None, "b": 4.0, "c": 5.0}, {"twice": [2.0, 4.0, 6.0]}, None),
+    ],
+)
+def test_a_hint_is_given_only_where_it_explains_all_that_was_answered(given, mistakes, hint):
+    replies = {case: Reply(error="E") if value is None else reply(value) for case, value in given.items()}
+    known = [
+        Misconception(name, {case: reply(value) for case, value in zip(CASES, values, strict=True)})
+        for name, values in mistakes.items()
+    ]
+    assert judge("f", replies, {case: reply(value) for case, value in CASES.items()}, known).hint == hint
 
 
 def test_an_exercise_not_yet_written_is_called_so(lab):
@@ -417,9 +508,14 @@ def test_the_course_knows_nothing_of_grading():
 
 def test_the_same_problem_in_many_cases_is_said_once_and_a_ratio_of_one_not_at_all():
     problems = {f"case {i}": "raised ValueError: no" for i in range(5)} | {"the last": None}
-    assert Verdict("f", problems).lines[1:] == ["For case 0, case 1 and 3 more cases, it raised ValueError: no."]
+    assert Verdict("f", problems).lines == [
+        "✗ f: right for the last; wrong for case 0, case 1 and 3 more cases.",
+        "There it raised ValueError: no.",
+    ]
+    problems |= {"another": "is 0 everywhere"}
+    assert Verdict("f", problems).lines[2] == "For another, it is 0 everywhere."
     off = compare(Reply(torch.ones(3) * 1.0003).frozen(), Reply(torch.ones(3)).frozen())
-    assert "times the right one" not in off
+    assert "times" not in off
 
 
 # ---- cells that wait for an exercise --------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from autograder.reference import reference
 from autograder.source import checked_exercise, labs, read_source, tags
 from course.checking.lab import PUBLIC, load
 from course.checking.reply import pack, unpack
-from course.checking.verdict import judge
 from tests import submissions
 from tests.unusual import unusual_solutions
 
@@ -33,15 +32,17 @@ def expected(lab, exercise, seed):
     return reference(lab).expected(exercise, seed)
 
 
-@functools.cache
-def known(lab, exercise, seed):
-    return reference(lab).misconceptions(exercise, seed)
-
-
 def verdict(lab, exercise, function, seed):
     """As the judge reaches it: the replies cross as bytes."""
-    replies = unpack(pack(reference(lab).ask(function, exercise, seed)))
-    return judge(exercise, replies, expected(lab, exercise, seed), known(lab, exercise, seed))
+    judge = reference(lab)
+    given, right = unpack(pack(judge.ask(function, exercise, seed))), expected(lab, exercise, seed)
+    found = judge.verdict(exercise, seed, given, right)
+    return found if found.right else judge.explained(found, seed, given, right, public(lab, exercise, function))
+
+
+@functools.lru_cache(maxsize=1)
+def public(lab, exercise, function):
+    return unpack(pack(reference(lab).ask(function, exercise, PUBLIC)))
 
 
 @pytest.mark.parametrize(("lab", "exercise"), ASKED)

@@ -6,11 +6,8 @@ one is rejected and recognised.
 
 import importlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-
-from course.checking.lab import Question
-from course.checking.verdict import Misconception
 
 Function = Callable[..., Any]
 _known: dict[tuple[str, str], list[tuple[Function, str]]] = defaultdict(list)
@@ -31,9 +28,3 @@ def misconceptions(lab: str, exercise: str) -> list[tuple[Function, str]]:
     module = lab.partition("_")[0]
     importlib.import_module(f"autograder.misconceptions.{module}")
     return _known[module, exercise]
-
-
-def replies(lab: str, question: Question, seed: str, unseen: str) -> Iterator[Misconception]:
-    """What every misconception answers to the question under this seed, each asked when its turn comes."""
-    for function, hint in misconceptions(lab, question.name):
-        yield Misconception(hint, question.put(function, seed, unseen))

@@ -13,6 +13,8 @@ TOLERANCE_OTHERWISE = 1e-4
 # 1e-8, 1e-10 and 1e-10 each make fewer than 1e-6 together, with room for tails that are not normal.
 KS_ALPHA = 1e-8
 Z_LIMIT = 6.5
+RAISED = "raised "  # what a problem that is an exception begins with
+MAX_WORDS = 200  # characters of an exception's message or of a value that are repeated
 
 
 def compare(given: Reply, expected: Reply) -> str | None:
@@ -20,10 +22,12 @@ def compare(given: Reply, expected: Reply) -> str | None:
     if given.error is not None:
         if given.error.startswith("NotImplementedError"):
             return "is not written yet"
-        return f"raised {given.error}" + (f" ({given.where})" if given.where else "")
+        return RAISED + _short(given.error) + (f" ({given.where})" if given.where else "")
     if given.changed != expected.changed:
-        which = " and ".join(f"`{name}`" for name in given.changed) or "nothing"
+        which = " and ".join(f"`{name}`" if name.isidentifier() else name for name in given.changed) or "nothing"
         return f"changed {which} in place; the caller still needs it, so work on a new tensor"
+    if given.value is None and expected.value is not None:
+        return "returned None (is there a `return`?)"
     return _compare(given.value, expected.value, expected.sample)
 
 
@@ -33,9 +37,8 @@ def _compare(given: Any, expected: Any, sample: bool) -> str | None:
     if isinstance(expected, list):
         if not isinstance(given, list) or len(given) != len(expected):
             return f"returned {describe(given)}; wanted {describe(expected)}"
-        return _compare_parts(
-            [(f"part {i + 1}", g, e) for i, (g, e) in enumerate(zip(given, expected, strict=True))], sample
-        )
+        parts = enumerate(zip(given, expected, strict=True), 1)
+        return _compare_parts([(f"part {i} of the result", g, e) for i, (g, e) in parts], sample)
     if isinstance(expected, dict):
         if not isinstance(given, dict) or given.keys() != expected.keys():
             return f"returned {describe(given)}; wanted {describe(expected)}"
@@ -49,14 +52,14 @@ def _compare(given: Any, expected: Any, sample: bool) -> str | None:
         given = given.data.item()  # a 0-d tensor holding the right bool or int
     if type(given) is not type(expected):
         return f"returned {describe(given)}; wanted {describe(expected)}"
-    return None if given == expected else f"returned {given!r}; wanted {expected!r}"
+    return None if given == expected else f"returned {_short(repr(given))}; wanted {_short(repr(expected))}"
 
 
 def _compare_parts(parts: list[tuple[str, Any, Any]], sample: bool) -> str | None:
     for name, given, expected in parts:
         problem = _compare(given, expected, sample)
         if problem:
-            return f"{problem} ({name} of the result)"
+            return f"{problem} ({name})"
     return None
 
 
@@ -64,13 +67,14 @@ def _compare_arrays(given: Any, expected: Array, sample: bool) -> str | None:
     if isinstance(given, (int, float)) and not isinstance(given, bool) and expected.data.ndim == 0:
         given = Array(np.asarray(given, expected.data.dtype), expected.dtype)  # a number where a 0-d tensor is wanted
     if not isinstance(given, Array) or given.library != expected.library:
-        return f"returned {describe(given)}; wanted {describe(expected)}"
+        what = f"a {_kind(given)}" if isinstance(given, Array) else describe(given)
+        return f"returned {what}; wanted a {_kind(expected)}"
     if given.data.shape != expected.data.shape:
         return f"returned shape {_shape(given)}; wanted {_shape(expected)}"
     if given.dtype != expected.dtype:
-        return f"returned {given.dtype}; wanted {expected.dtype}, the dtype of its input"
+        return f"returned {given.dtype} numbers; wanted {expected.dtype}"
     if given.device != expected.device:
-        return f"returned a tensor on {given.device}; wanted {expected.device}, the device of its input"
+        return f"returned a tensor on {given.device}; wanted one on {expected.device}"
     if sample:
         return _compare_samples(given.data, expected.data)
     return _compare_numbers(given.data, expected.data, TOLERANCE.get(expected.dtype, TOLERANCE_OTHERWISE))
@@ -80,8 +84,8 @@ def _compare_numbers(given: np.ndarray, expected: np.ndarray, tolerance: float) 
     unexpected = ~np.isfinite(given) & np.isfinite(expected)
     if unexpected.any():
         what = "NaN" if np.isnan(given).any() else "infinity"
-        where = "" if given.size == 1 else f" in {unexpected.sum()} of {given.size} values"
-        return f"returned {what}{where}"
+        where = " everywhere" if unexpected.all() else f" in {unexpected.sum()} of {given.size} values"
+        return f"returned {what}{'' if given.size == 1 else where}"
     if given.dtype.kind in "biu" and expected.dtype.kind in "biu":
         wrong = given != expected
         return f"is wrong in {wrong.sum()} of {wrong.size} values" if wrong.any() else None
@@ -100,31 +104,39 @@ def _compare_numbers(given: np.ndarray, expected: np.ndarray, tolerance: float) 
         return None
     if given.size == 1:
         return f"returned {given.item():.6g}; wanted {expected.item():.6g}"
-    return (
-        f"is off by up to {np.nanmax(off):.3g}, where the right values are about {rms:.2g} in size"
-        f"{_pattern(given, expected, wrong)}"
+    return _pattern(given, expected) or (
+        f"is off by up to {np.nanmax(off):.3g}, where the right values are about {rms:.2g} in size{_place(wrong)}"
     )
 
 
 @np.errstate(invalid="ignore")  # inf - inf, and what is computed from it
-def _pattern(given: np.ndarray, expected: np.ndarray, wrong: np.ndarray) -> str:
-    """What the wrong values have in common with the right ones, if it is simple."""
+def _pattern(given: np.ndarray, expected: np.ndarray) -> str | None:
+    """What the values have in common with the right ones, if it is simple."""
+    if given.dtype.kind != "f":
+        return None
+    if not given.any():
+        return "is 0 everywhere"
     nonzero = np.abs(expected) > 1e-6
-    if nonzero.any() and given.dtype.kind == "f":
+    if nonzero.any():
         ratio = given[nonzero] / expected[nonzero]
         centre = float(np.median(ratio))
         alike = np.isfinite(centre) and np.all(np.abs(ratio - centre) <= 1e-3 * abs(centre))
-        if alike and f"{centre:.4g}" != "1":
-            return f"; every value is {centre:.4g} times the right one"
+        if alike and f"{centre:.4g}" == "-1":
+            return "has the wrong sign everywhere"
+        if alike and f"{centre:.4g}" not in ("1", "0"):
+            return f"is {centre:.4g} times the right value everywhere"
     difference = given - expected
-    if given.dtype.kind == "f" and np.ptp(difference) <= 1e-3 * np.abs(difference).max():
-        return f"; every value is {difference.mean():.4g} away from the right one, by the same amount"
-    if expected.ndim and not wrong.all():
-        rows = wrong.reshape(len(wrong), -1).any(axis=1)
-        if not rows.all():
-            return f"; row {int(np.argmax(rows))} is the first that is wrong"
-        return f"; {wrong.sum()} of {wrong.size} values are wrong"
-    return ""
+    if np.ptp(difference) <= 1e-3 * np.abs(difference).max():
+        return f"is {abs(difference.mean()):.4g} too {'large' if difference.mean() > 0 else 'small'} everywhere"
+    return None
+
+
+def _place(wrong: np.ndarray) -> str:
+    """Where the wrong values are, if not everywhere."""
+    rows = wrong.reshape(len(wrong), -1).any(axis=1)
+    if not rows.all():
+        return f"; row {int(np.argmax(rows))} is the first that is wrong"
+    return "" if wrong.all() else f"; {wrong.sum()} of {wrong.size} values are wrong"
 
 
 def _compare_samples(given: np.ndarray, expected: np.ndarray) -> str | None:
@@ -174,18 +186,25 @@ def _numbers(values: np.ndarray) -> str:
 def describe(value: Any) -> str:
     """A frozen value's type and shape in words."""
     if isinstance(value, Array):
-        what = "tensor" if value.library == "torch" else "NumPy array"
-        return f"a {what} of shape {_shape(value)}"
+        return f"a {_kind(value)} of shape {_shape(value)}"
     if isinstance(value, list):
-        return f"{len(value)} values"
+        return f"{len(value)} value{'' if len(value) == 1 else 's'}"
     if isinstance(value, dict):
-        return f"a dict with the keys {', '.join(value) or '(none)'}"
+        return f"a dict with the keys {_short(', '.join(value)) or '(none)'}"
     if isinstance(value, Other):
         return f"a {value.type}"
     if value is None:
-        return "None (is there a `return`?)"
+        return "None"
     names = {bool: "True or False", int: "an integer", float: "a number", complex: "a complex number", str: "a string"}
     return names[type(value)]
+
+
+def _kind(array: Array) -> str:
+    return "tensor" if array.library == "torch" else "NumPy array"
+
+
+def _short(words: str) -> str:
+    return words.rstrip(". \n") if len(words) <= MAX_WORDS else f"{words[:MAX_WORDS].rstrip()} …"
 
 
 def _shape(array: Array) -> str:

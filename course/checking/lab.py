@@ -15,7 +15,7 @@ import numpy as np
 
 from course.checking import progress
 from course.checking.draw import Draw
-from course.checking.reply import Reply, call, decode, encode, pack, unpack
+from course.checking.reply import Reply, call, decode, encode, pack, read
 from course.checking.verdict import CheckFailed, Misconception, Verdict, judge
 
 ANSWERS = Path(__file__).parent / "answers"
@@ -77,9 +77,8 @@ class Lab:
         if not callable(function):
             raise ValueError(f"check takes a function, for example check(euler_step), not {function!r:.60}")
         question = self.find(exercise or str(getattr(function, "__name__", function)))
-        expected, misconceptions = self._stored(question.name)
         # packed and read back, so that what is compared here is exactly what the grader would compare
-        return judge(question.name, unpack(pack(question.put(function, PUBLIC))), expected, misconceptions)
+        return judge(question.name, read(pack(question.put(function, PUBLIC))), *self.stored(question.name))
 
     def check(self, function: Callable[..., Any], exercise: str | None = None) -> None:
         """Say whether `function` solves its exercise, and if not, what is wrong.
@@ -95,7 +94,8 @@ class Lab:
             raise CheckFailed(verdict)
         _show(verdict)
 
-    def _stored(self, exercise: str) -> tuple[dict[str, Reply], list[Misconception]]:
+    def stored(self, exercise: str) -> tuple[dict[str, Reply], list[Misconception]]:
+        """The right and the typical wrong replies to the public question."""
         path = ANSWERS / f"{self.name}.npz"
         if not path.exists():
             raise FileNotFoundError(f"{path.name} is missing from the course's package; reinstall it")

@@ -1,10 +1,10 @@
 """What a check found out about one exercise, and how a person is told."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from course.checking.compare import compare
+from course.checking.compare import RAISED, compare
 from course.checking.reply import Reply
 
 MANY_CASES = 6  # more are counted, not listed
@@ -41,23 +41,27 @@ class Verdict:
         """The verdict in words: one line if right; else what is wrong, where, and the hint."""
         if self.right:
             return [f"✓ {self.exercise}: right"]
-        good = [case for case, problem in self.problems.items() if problem is None]
-        bad = {case: problem for case, problem in self.problems.items() if problem}
-        if not good and len(set(bad.values())) == 1:
-            lines = [f"✗ {self.exercise}: it {next(iter(bad.values()))}."]
+        hint = [f"Hint: {self.hint}"] if self.hint else []
+        good = [case for case, problem in self.problems.items() if not problem]
+        bad = [case for case, problem in self.problems.items() if problem]
+        alike: dict[str, list[str]] = {}  # the same words are said once, for all the cases they are about
+        for case in bad:
+            alike.setdefault(self.problems[case] or "", []).append(case)
+        shown = list(alike.items())[:3]
+        if not good and len(shown) == 1:
+            return [f"✗ {self.exercise}: it {_sentence(shown[0][0])}", *hint]
+        if hint:  # it explains everything but the exceptions, so one of the rest is enough, just before it
+            raised = [each for each in alike.items() if each[0].startswith(RAISED)]
+            explained = [each for each in alike.items() if each not in raised]
+            shown = raised[:1] + explained[:1]
+        if len(self.problems) > MANY_CASES and good:
+            where = f"right in {len(good)} of {len(self.problems)} cases"
         else:
-            where = "wrong in every case"
-            if good and len(self.problems) <= MANY_CASES:
-                where = f"right for {_listed(good)}; wrong for {_listed(list(bad))}"
-            elif good:
-                where = f"right in {len(good)} of {len(self.problems)} cases"
-            lines = [f"✗ {self.exercise}: {where}."]
-            alike: dict[str, list[str]] = {}  # the same words are said once, for all the cases they are about
-            for case, problem in bad.items():
-                alike.setdefault(problem, []).append(case)
-            shown = list(alike.items())[: 1 if self.hint else 3]
-            lines += [f"For {_listed(_few(cases))}, it {problem}." for problem, cases in shown]
-        return lines + ([f"Hint: {self.hint}"] if self.hint else [])
+            where = f"right for {_listed(good)}; wrong for {_listed(bad)}" if good else "wrong in every case"
+        said = [f"For {_listed(cases)}, it {_sentence(problem)}" for problem, cases in shown]
+        if len(alike) == 1 and len(self.problems) <= MANY_CASES:
+            said = [f"There it {_sentence(shown[0][0])}"]
+        return [f"✗ {self.exercise}: {where}.", *said, *hint]
 
     def __str__(self) -> str:
         return "\n  ".join(self.lines)
@@ -81,22 +85,44 @@ def judge(
         case: compare(given[case], reply) if case in given else "gave no answer that can be read"
         for case, reply in expected.items()
     }
-    hint = None
-    if any(problems.values()):
-        hint = next((known.hint for known in misconceptions if _alike(given, known.replies)), None)
-    return Verdict(exercise, problems, hint)
+    return Verdict(exercise, problems, recognised(given, expected, problems, misconceptions))
 
 
-def _alike(given: dict[str, Reply], known: dict[str, Reply]) -> bool:
-    return given.keys() == known.keys() and all(compare(given[case], known[case]) is None for case in known)
+def recognised(
+    given: dict[str, Reply],
+    expected: dict[str, Reply],
+    problems: dict[str, str | None],
+    misconceptions: Iterable[Misconception],
+) -> str | None:
+    """The hint for whoever replied this and has these problems; None if it is right or no known mistake.
+
+    Where an answer raised an exception, nobody knows what it would have been. The other cases still tell which mistake
+    is in it, if one of them is wrong and a single hint explains them all.
+    """
+    if not any(problem and case in given and given[case].error is None for case, problem in problems.items()):
+        return None
+    hints = (known.hint for known in misconceptions if _alike(given, known.replies, expected))
+    first = next(hints, None)
+    complete = all(reply.error is None for reply in given.values())
+    return first if complete or all(hint == first for hint in hints) else None
+
+
+def _alike(given: dict[str, Reply], known: dict[str, Reply], expected: dict[str, Reply]) -> bool:
+    """Whether whatever was answered is what this mistake answers, and the mistake gets nothing right in the rest."""
+    return given.keys() == known.keys() and all(
+        known[case].error is None
+        and (compare(reply, known[case]) is None if reply.error is None else compare(known[case], expected[case]))
+        for case, reply in given.items()
+    )
+
+
+def _sentence(problem: str) -> str:
+    return problem if problem.endswith("…") else f"{problem}."
 
 
 def _listed(cases: list[str]) -> str:
-    return cases[0] if len(cases) == 1 else ", ".join(cases[:-1]) + " and " + cases[-1]
-
-
-def _few(cases: list[str]) -> list[str]:
-    return cases if len(cases) <= 3 else [*cases[:2], f"{len(cases) - 2} more cases"]
+    some = cases if len(cases) <= 3 else [*cases[:2], f"{len(cases) - 2} more cases"]
+    return some[0] if len(some) == 1 else ", ".join(some[:-1]) + " and " + some[-1]
 
 
 class CheckFailed(AssertionError):

@@ -128,6 +128,66 @@ ATTACKS = [
         answering("return Endless()"),
         slow=True,
     ),
+    Attack(
+        "answers with millions of empty lists",
+        [
+            "import course.checking.lab\n"
+            "def packed(*args, **kwargs):\n"
+            '    return b\'{"all": {"error": null, "where": null, "changed": [], "sample": false, "value": [\''
+            " + b'[],' * 2_600_000 + b'[]]}}'\n"
+            "course.checking.lab.answer.__code__ = packed.__code__"
+        ],
+    ),
+    Attack(
+        "answers with tensors that hold no plain numbers",
+        [],
+        {
+            FIRST: f"def {FIRST}(x, *args):\n    return x.to_sparse()",
+            "euler_step": "def euler_step(u, x, t, h):\n    return x.to('meta')",
+            "heun_step": "def heun_step(u, x, *_):\n    return torch.quantize_per_tensor(x.float(), 1, 0, torch.qint8)",
+            "rk4_step": "def rk4_step(u, x, t, h):\n    return torch.nested.nested_tensor([x])",
+            "convergence_order": "def convergence_order(*args):\n    return 10**100_000",
+            "amplification_factor": "def amplification_factor(*args):\n    return 'x' * 100_000_000",
+        },
+    ),
+    Attack(
+        "answers with a tensor that lies in a file which is gone",
+        [],
+        answering(
+            "import numpy\n    open('numbers', 'wb').write(bytes(1 << 20))\n"
+            "    tensor = torch.from_numpy(numpy.memmap('numbers', 'f4', 'r+', shape=(1 << 18,)))\n"
+            "    os.truncate('numbers', 0)\n    return tensor"
+        ),
+    ),
+    Attack(
+        "answers with what explodes when it is looked at",
+        [
+            "class Bomb(Exception):\n    def __str__(self): raise SystemExit\n"
+            "    __repr__ = __len__ = __hash__ = __str__\n"
+            "class Key:\n    def __str__(self): raise KeyboardInterrupt\n"
+            "class Lazy(dict):\n    def items(self): raise Bomb"
+        ],
+        {
+            FIRST: f"def {FIRST}(*args):\n    raise Bomb",
+            "euler_step": "def euler_step(*args):\n    return {Key(): 1}",
+            "heun_step": "def heun_step(*args):\n    return Lazy(a=1)",
+            "rk4_step": "def rk4_step(*args):\n    return [Bomb(), Bomb]",
+        },
+    ),
+    Attack(
+        "falls silent when it is asked once more, for the sake of a hint",
+        [],
+        {
+            FIRST: f"def {FIRST}(*args, calls=[]):\n    calls.append(1)\n"
+            "    while len(calls) > 4: pass\n    return 1.0",
+            "euler_step": "def euler_step(*args, calls=[]):\n    calls.append(1)\n"
+            "    if len(calls) > 4: os._exit(0)\n    return 1.0",
+            "heun_step": "def heun_step(u, x, t, h):\n"
+            "    k = u(x, t)\n    return x + h / 2 * (k + u(x + h * k, t + h))",
+        },
+        earns=3.0,
+        slow=True,
+    ),
     Attack("answers with a million names", [], answering("return {str(i): i for i in range(300_000)}")),
     Attack(
         "sends a message that is said to be enormous",

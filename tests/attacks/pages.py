@@ -1,11 +1,36 @@
 """Attacks on whoever looks at the graded notebook: scripts, false pages, pictures that call home."""
 
+import base64
+import struct
+import zlib
+
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from tests.attacks import Attack
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def blank(size: int) -> bytes:
+    """A white picture in PNG of size x size pixels, in few bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress((b"\0" + b"\xff" * (size // 8)) * size, 9)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 1, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def unfolding(times: int) -> str:
+    """A drawing of a square, ten times ten times ... as often."""
+    groups = [f"<g id='g{i + 1}'>" + f"<use href='#g{i}'/>" * 10 + "</g>" for i in range(times)]
+    return f"<svg xmlns='http://www.w3.org/2000/svg'><rect id='g0' width='1' height='1'/>{''.join(groups)}</svg>"
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def answering(source: str, **more: object) -> object:
@@ -57,6 +82,16 @@ OUTPUTS = {
     ),
     "a picture that ends its attribute": ("image/png", 'x" onerror="steal()'),
     "a picture of another kind": ("image/png", "PHNjcmlwdD5zdGVhbCgpPC9zY3JpcHQ+"),
+    "a picture of sixty-four million pixels": ("image/png", encoded(blank(8000))),
+    "a picture of sixty-four million pixels in HTML": (
+        "text/html",
+        f"<img src='data:image/png;base64,{encoded(blank(8000))}'>",
+    ),
+    "a drawing that unfolds a thousand million times": ("image/svg+xml", unfolding(9)),
+    "a drawing that unfolds a thousand million times in HTML": (
+        "text/html",
+        f"<img src='data:image/svg+xml;base64,{encoded(unfolding(9).encode())}'>",
+    ),
     "a widget": ("application/vnd.jupyter.widget-view+json", '{"model_id": "</script><script>steal()</script>"}'),
     "text that looks like a page": ("text/plain", "</pre><script>steal()</script>"),
 }
