@@ -474,6 +474,32 @@ def test_a_cell_that_uses_what_a_waiting_cell_would_have_made_waits_too_and_so_o
         assert said(capsys) == f"{words} when check(euler_step) is content."
 
 
+@pytest.mark.parametrize(
+    "uses",
+    [
+        "nets[1](0)",
+        "order[0]",
+        "a, b = order",
+        "[nets[i] for i in range(3)]",
+        "first()",
+        "best(0)",
+        "last = max(order)",
+    ],
+)
+def test_a_cell_that_fails_at_what_a_waiting_cell_has_begun_to_fill_waits_too(shell, capsys, uses):
+    shell.run_cell(OPEN + "def first():\n    return order[0]")
+    shell.run_cell("nets, order, best, n = {}, [], None, 7\nfor i in range(3):\n    nets[i] = euler_step(0, 0, 0, 0)")
+    capsys.readouterr()
+    shell.run_cell(uses)
+    words = r"\w+ is made by a cell that waits for euler_step: run that cell and this one again when .* is content\."
+    assert re.fullmatch(words, said(capsys))
+    shell.run_cell("n + 'text'")
+    assert "Traceback" in said(capsys)
+    shell.run_cell("nets, order, best = {}, [], 0")  # the cell has run to its end
+    shell.run_cell(uses)
+    assert "Traceback" in said(capsys)
+
+
 def test_what_a_cell_waits_for_is_what_it_waited_for_last(shell, capsys):
     shell.run_cell(OPEN + OPEN.replace("euler", "heun"))
     shell.run_cell("xs = euler_step(0, 0, 0, 0) + heun_step(0, 0, 0, 0)")
