@@ -528,18 +528,107 @@ def shell():
     return shell
 
 
+def said(capsys):
+    return re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).strip()
+
+
+OPEN = 'def euler_step(u, x, t, h):\n    raise NotImplementedError("euler_step is yours to write")\n'
+
+
 def test_a_cell_that_waits_for_an_exercise_says_so_in_one_line_and_still_fails(shell, capsys):
-    source = 'def euler_step(u, x, t, h):\n    raise NotImplementedError("euler_step is yours to write")\n'
-    shell.run_cell(source)
+    shell.run_cell(OPEN)
     result = shell.run_cell("x = [euler_step(0, 0, 0, 0) for _ in range(3)]")
-    said = capsys.readouterr().out
     assert isinstance(result.error_in_exec, NotImplementedError)
-    assert "euler_step is yours to write" in said
-    assert len(said.strip().splitlines()) == 1
+    words = said(capsys)
+    assert words == "euler_step is yours to write: run this cell again when check(euler_step) is content."
 
 
-def test_every_other_error_keeps_its_traceback(shell, capsys):
-    for error in ("NotImplementedError('not for integers')", "ValueError('wrong')"):
-        shell.run_cell(f"def f():\n    raise {error}\nf()")
-        said = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
-        assert "Traceback" in said and "----> 2" in said
+@pytest.mark.parametrize(
+    "makes",
+    [
+        "xs = euler_step(0, 0, 0, 0)",
+        "first, (xs, *rest) = euler_step(0, 0, 0, 0)",
+        "for i in range(3):\n    xs = [euler_step(0, 0, 0, i)]",
+        "before = euler_step(0, 0, 0, 0)\ndef xs(): return 0",
+        "euler_step(0, 0, 0, 0)\nimport math as xs",
+        "%time before = euler_step(0, 0, 0, 0)\nimport asyncio\nawait asyncio.sleep(0)\nxs = 0",
+    ],
+)
+def test_a_cell_that_uses_what_a_waiting_cell_would_have_made_waits_too_and_so_on(shell, capsys, makes):
+    shell.run_cell(OPEN + "def use():\n    return xs")
+    shell.run_cell(makes)
+    capsys.readouterr()
+    for source, name in [
+        ("longer = [xs]", "xs"),
+        ("total = sum(longer)", "longer"),
+        ("use()", "xs"),
+        ("total", "total"),
+    ]:
+        result = shell.run_cell(source)
+        assert isinstance(result.error_in_exec, NameError)
+        words = f"{name} is made by a cell that waits for euler_step: run that cell and this one again"
+        assert said(capsys) == f"{words} when check(euler_step) is content."
+
+
+@pytest.mark.parametrize(
+    "uses",
+    [
+        "nets[1](0)",
+        "order[0]",
+        "a, b = order",
+        "[nets[i] for i in range(3)]",
+        "first()",
+        "best(0)",
+        "last = max(order)",
+    ],
+)
+def test_a_cell_that_fails_at_what_a_waiting_cell_has_begun_to_fill_waits_too(shell, capsys, uses):
+    shell.run_cell(OPEN + "def first():\n    return order[0]")
+    shell.run_cell("nets, order, best, n = {}, [], None, 7\nfor i in range(3):\n    nets[i] = euler_step(0, 0, 0, 0)")
+    capsys.readouterr()
+    shell.run_cell(uses)
+    words = r"\w+ is made by a cell that waits for euler_step: run that cell and this one again when .* is content\."
+    assert re.fullmatch(words, said(capsys))
+    shell.run_cell("n + 'text'")
+    assert "Traceback" in said(capsys)
+    shell.run_cell("nets, order, best = {}, [], 0")  # the cell has run to its end
+    shell.run_cell(uses)
+    assert "Traceback" in said(capsys)
+
+
+def test_what_a_cell_waits_for_is_what_it_waited_for_last(shell, capsys):
+    shell.run_cell(OPEN + OPEN.replace("euler", "heun"))
+    shell.run_cell("xs = euler_step(0, 0, 0, 0) + heun_step(0, 0, 0, 0)")
+    shell.run_cell("def euler_step(u, x, t, h): return 0")
+    shell.run_cell("xs = euler_step(0, 0, 0, 0) + heun_step(0, 0, 0, 0)")
+    capsys.readouterr()
+    shell.run_cell("xs")
+    assert "waits for heun_step" in said(capsys)
+    shell.run_cell("xs = 1")
+    shell.run_cell("xs")
+    assert "waits" not in said(capsys)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f():\n    raise NotImplementedError('not for integers')\nf()",
+        "def f():\n    raise ValueError('wrong')\nf()",
+        "x = 1\nprnt(x)",
+        "def f():\n    xs\n    xs = 1\nf()",
+        "raise NameError('by hand')",
+        "1 +",
+    ],
+)
+def test_every_other_error_is_shown_as_without_us(shell, capsys, source):
+    shell.run_cell(OPEN)
+    shell.run_cell("xs = euler_step(0, 0, 0, 0)")
+    capsys.readouterr()
+    result = shell.run_cell(source)
+    ours = said(capsys)
+    plain = InteractiveShell().run_cell(source)
+    assert ours == said(capsys)
+    assert len(ours.splitlines()) > 2
+    assert repr(result.error_in_exec or result.error_before_exec) == repr(
+        plain.error_in_exec or plain.error_before_exec
+    )

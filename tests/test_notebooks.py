@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 from autograder import LABS, ROOT, SOLUTIONS
 from autograder.source import labs, tags
 from tests import submissions
+from tests.submissions import untrained
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +34,6 @@ def run(notebook, folder):
         ).execute()
     finally:
         del os.environ["PYTHONPATH"]
-    return notebook
-
-
-def untrained(notebook):
-    """The notebook without the cells that train for minutes: what comes after them uses the weights that ship."""
-    notebook.cells = [cell for cell in notebook.cells if "train" not in tags(cell)]
     return notebook
 
 

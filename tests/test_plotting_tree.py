@@ -49,8 +49,8 @@ def test_the_picture_under_the_mouse_says_every_text_and_is_well_formed(monkeypa
     root = grown(6)
     root.children[0].text += ' <b>&"'
     plot.hover_tree(root, alt='A tree & "more".', truth=STORY.answer)
-    svg = ElementTree.fromstring(shown[0]["text/html"])
-    titles = [circle[0].text for circle in svg.iter("circle")]
+    svg = ElementTree.fromstring(f"<p>{shown[0]['text/html']}</p>").find("svg")
+    titles = [circle.get("data-said") for circle in svg.iter("circle")]
     assert len(titles) == len(list(root.walk()))
     drawn = sorted(root.walk(), key=lambda node: node.visits > 0)
     assert all(node.text in title for node, title in zip(drawn, titles, strict=True))

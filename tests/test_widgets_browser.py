@@ -1,5 +1,7 @@
 """The static widgets in a real browser: they move, play, keep apart and fit a phone."""
 
+import re
+
 import pytest
 import torch
 
@@ -127,6 +129,35 @@ def test_without_javascript_the_middle_frame_shows_and_no_dead_controls(browser,
     root = roots(page).nth(0)
     assert root.locator("img").get_attribute("alt") == "A line. (slope a = 0)"
     assert root.locator("img").is_visible() and not root.locator("input").is_visible()
+    assert not root.get_by_text("trust the notebook").is_visible()
+
+
+@pytest.fixture
+def untrusted(browser):
+    """Show HTML as a notebook does that is not trusted: without scripts, styles and a drawing's tags."""
+    page = browser.new_page()
+
+    def show(markup):
+        markup = re.sub(r"(?s)<(script|style)>.*?</\1>| hidden\b", "", markup)
+        page.set_content(re.sub(r"</?(svg|line|circle|text|title)\b[^>]*>", "", markup))
+        return page
+
+    yield show
+    page.close()
+
+
+def test_a_notebook_that_is_not_trusted_shows_a_still_and_says_why(untrusted):
+    page = untrusted(widgets.static_html(line, {"slope": [0, 1]}, {"slope": "time t"}, "A film.", interval=30))
+    assert page.locator("img").is_visible()
+    assert page.get_by_text("To move it, trust the notebook").is_visible()
+    assert not page.locator("input").is_visible() and not page.locator("button").is_visible()
+
+
+def test_of_a_tree_a_notebook_that_is_not_trusted_shows_one_sentence(untrusted):
+    root = Node("How many?", visits=1, total=1.0)
+    root.add(Node("The answer is 3.", Action.FINISH, answer=3.0))
+    page = untrusted(tree._svg(root, "A small tree.", 3.0))
+    assert page.inner_text("body").strip() == "A small tree. (To see it, trust the notebook: File → Trust Notebook.)"
 
 
 def test_a_node_of_a_search_tree_says_its_text_under_the_mouse(browser, tmp_path):

@@ -53,12 +53,16 @@ class Table:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        colours = {"done": "#15803d", "tried": "#b91c1c", "open": "#6b7280"}
+        # text on a ground of its own, legible whatever the page's theme
+        colours = {"done": "#14532d;background:#dcfce7", "tried": "#7f1d1d;background:#fee2e2"}
+        colours["open"] = "#374151;background:#e5e7eb"
         parts = []
         for title, rows in self.labs:
             parts.append(f"<p style='margin:.6em 0 .2em'><b>{html.escape(title)}</b>: {_count(rows)}</p><table>")
             parts += [
-                f"<tr><td style='color:{colours[state]}'><b>{_MARKS[state]}</b> {state}</td>"
+                "<tr><td style='text-align:left'>"
+                f"<span style='color:{colours[state]};border-radius:4px;padding:.1em .5em'>"
+                f"<b>{_MARKS[state]}</b> {state}</span></td>"
                 f"<td style='text-align:left'><code>{name}</code></td>"
                 f"<td style='text-align:left'>{html.escape(what)}</td></tr>"
                 for name, what, state in rows

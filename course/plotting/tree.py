@@ -94,14 +94,21 @@ def _svg(root: "Node", alt: str, truth: float | None) -> str:
         said += f"\nshare of the votes {node.value:.2f}" if node.value is not None else ""
         dots.append(
             f'<circle cx="{x:.1f}" cy="{y:.0f}" r="{6 if node.visits else 3}"{ring} '
-            f'fill="{to_hex(REWARD(node.mean)) if node.visits else FAINT}">'
-            f"<title>{html.escape(said)}</title></circle>"
+            f'fill="{to_hex(REWARD(node.mean)) if node.visits else FAINT}" data-said="{html.escape(said)}"/>'
         )
+    # A notebook that is not trusted keeps nothing of this but the text between the tags: let it be one sentence.
     return (
         f'<svg role="img" aria-label="{html.escape(alt)}" viewBox="0 0 880 340" '
         f'style="width:100%;max-width:880px;background:#fff;border:1px solid #e1e5ea;border-radius:10px">'
-        f"{''.join(lines)}{''.join(dots)}</svg>"
+        f'<text display="none">{html.escape(alt)} (To see it, trust the notebook: File → Trust Notebook.)</text>'
+        f"{''.join(lines)}{''.join(dots)}</svg>{_SAY}"
     )
+
+
+_SAY = """<script>
+for (const dot of document.querySelectorAll("circle[data-said]:empty"))
+  dot.appendChild(document.createElementNS(dot.namespaceURI, "title")).textContent = dot.dataset.said;
+</script>"""
 
 
 def _keys(root: "Node", key: tuple[int, ...] = ()) -> "Iterator[tuple[tuple[int, ...], Node]]":
