@@ -186,7 +186,7 @@ def _live(draw, controls, labels, alt):
         return False
     from IPython.display import display
 
-    frames = {}
+    frames, ahead = {}, iter(())
     sliders = {
         name: ipywidgets.SelectionSlider(
             options=[(_text(v), i) for i, v in enumerate(values)],
@@ -207,11 +207,14 @@ def _live(draw, controls, labels, alt):
             frames[key] = _save(picture, "WEBP", lossless=True, method=0), _alt(alt, labels, values)
         return frames[key]
 
-    def update(_=None):
+    def update(change=None):
+        nonlocal ahead
         key = tuple(slider.value for slider in sliders.values())
         image.value, text = frame(key)
         caption.value = f'<span class="course-hidden" aria-live="polite">{html.escape(text)}</span>'
-        _when_idle(frame, (near for near in _neighbours(key, controls) if near not in frames))
+        # until somebody plays with it, what one move would show; then everything, what is near first
+        ahead = mine = iter(_others(key, controls, farthest=1 if change is None else MAX_FRAMES))
+        _when_idle(frame, mine, lambda: mine is ahead)
 
     update()
     for slider in sliders.values():
@@ -223,21 +226,26 @@ def _live(draw, controls, labels, alt):
     return True
 
 
-def _neighbours(key, controls):
-    """The positions of the sliders that one move of one of them leads to."""
-    sizes = [len(values) for values in controls.values()]
-    for i, size in enumerate(sizes):
-        yield from ((*key[:i], j, *key[i + 1 :]) for j in (key[i] + 1, key[i] - 1) if 0 <= j < size)
+def _others(key, controls, farthest):
+    """The other positions of the sliders, at most so many moves away, the nearest first."""
+    positions = itertools.product(*(range(len(values)) for values in controls.values()))
+    moves = {other: sum(abs(a - b) for a, b in zip(key, other, strict=True)) for other in positions}
+    return sorted((other for other, count in moves.items() if 0 < count <= farthest), key=moves.__getitem__)
 
 
-def _when_idle(work, items):
-    """Do work(item) for each item, one at a time while the kernel has nothing else to do; errors wait for a reader."""
+def _when_idle(work, items, wanted):
+    """Do work(item) for each item while it is wanted(), one at a time, when the kernel has nothing else to do.
+
+    It ends at an error, which waits for a reader.
+    """
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return
 
     def once():
+        if not wanted():
+            return
         try:
             work(next(items))
         except Exception:  # also: no items are left
