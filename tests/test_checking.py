@@ -506,6 +506,12 @@ def test_the_course_knows_nothing_of_grading():
     assert not {"autograder", "nbgrader", "tests"} & ast.literal_eval(done.stdout)
 
 
+def test_a_factor_is_said_only_if_it_explains_also_what_should_be_zero():
+    expected = Reply(torch.tensor([0.0, 1.0, 2.0])).frozen()
+    assert "everywhere" not in compare(Reply(torch.tensor([5.0, 2.0, 4.0])).frozen(), expected)
+    assert compare(Reply(torch.tensor([0.0, 2.0, 4.0])).frozen(), expected) == "is 2 times the right value everywhere"
+
+
 def test_the_same_problem_in_many_cases_is_said_once_and_a_ratio_of_one_not_at_all():
     problems = {f"case {i}": "raised ValueError: no" for i in range(5)} | {"the last": None}
     assert Verdict("f", problems).lines == [

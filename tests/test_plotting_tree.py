@@ -77,6 +77,7 @@ def test_regret_visits_beliefs_and_knobs_are_drawn():
     plot.beliefs(axes[1, 0], [0.0, 0.1, 0.9, 1.0], [False, False, True, True])
     plot.knob_map(axes[1, 1], [0, 0.1], [0, 0.2], [[0.05, -0.12], [0.0, 0.2]])
     assert [list(line.get_ydata()) for line in axes[1, 0].lines][-1] == [0.0, 1.0]
+    plot.beliefs(plot.figure()[1], [], [])  # a tree in which nothing was found: no points, and no warning
     assert [text.get_text() for text in axes[1, 1].texts] == ["+5", "-12", "+0", "+20"]
     assert not re.search("NaN", str(axes[0, 0].lines[0].get_ydata()))
     assert plot.png(fig)

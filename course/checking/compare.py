@@ -118,9 +118,9 @@ def _pattern(given: np.ndarray, expected: np.ndarray) -> str | None:
         return "is 0 everywhere"
     nonzero = np.abs(expected) > 1e-6
     if nonzero.any():
-        ratio = given[nonzero] / expected[nonzero]
-        centre = float(np.median(ratio))
-        alike = np.isfinite(centre) and np.all(np.abs(ratio - centre) <= 1e-3 * abs(centre))
+        centre = float(np.median(given[nonzero] / expected[nonzero]))
+        room = 1e-3 * abs(centre) * (np.abs(expected) + 1e-2 * np.abs(expected[nonzero]).max())  # also where it is 0
+        alike = np.isfinite(centre) and np.all(np.abs(given - centre * expected) <= room)
         if alike and f"{centre:.4g}" == "-1":
             return "has the wrong sign everywhere"
         if alike and f"{centre:.4g}" not in ("1", "0"):

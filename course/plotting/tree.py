@@ -208,7 +208,8 @@ def beliefs(ax: Axes, means: Array, right: Array, bins: int = 8) -> None:
     used = counts > 0
     x = np.bincount(which, means, bins)[used] / counts[used]
     y = np.bincount(which, right, bins)[used] / counts[used]
-    ax.bar((np.arange(bins) + 0.5) / bins, 0.25 * counts / counts.max(), 0.9 / bins, color=NOISE, alpha=0.25, zorder=1)
+    centres, heights = (np.arange(bins) + 0.5) / bins, 0.25 * counts / max(1, counts.max())
+    ax.bar(centres, heights, 0.9 / bins, color=NOISE, alpha=0.25, zorder=1)
     ax.plot([0, 1], [0, 1], color=TRUTH, lw=1.1, ls=(0, (4, 2.5)), zorder=2)
     ax.plot(x, y, "o-", color=MODEL, lw=1.5, ms=6, mec="white", mew=0.7, zorder=3)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
