@@ -56,20 +56,20 @@ def examine(lab: str, seeds: int = SEEDS) -> Row:
     secrets = [PUBLIC, *(f"secret {i}" for i in range(FEW))]
     for exercise in solved.lab.questions:
         for function, hint in misconceptions(lab, exercise):
-            found = [_verdict(lab, exercise, function, seed) for seed in secrets]
+            found = [verdict(lab, exercise, function, seed) for seed in secrets]
             row.wrong += 1
-            row.rejected += all(not verdict.right for verdict in found)
-            row.recognised += all(verdict.hint == hint for verdict in found)
-            if not all(verdict.hint == hint for verdict in found):
+            row.rejected += all(not each.right for each in found)
+            row.recognised += all(each.hint == hint for each in found)
+            if not all(each.hint == hint for each in found):
                 row.lines.append(f"{lab}, {exercise}: {function.__name__} is accepted or not recognised")
         for function in _unusual(lab, exercise):
-            right = all(_verdict(lab, exercise, function, seed).right for seed in secrets)
+            right = all(verdict(lab, exercise, function, seed).right for seed in secrets)
             row.unusual += 1
             row.accepted += right
             if not right:
                 row.lines.append(f"{lab}, {exercise}: {function.__name__} is right but rejected")
         for i in range(seeds):
-            right = _verdict(lab, exercise, solved.namespace[exercise], f"secret {i}").right
+            right = verdict(lab, exercise, solved.namespace[exercise], f"secret {i}").right
             row.asked += 1
             row.refused += not right
             if not right:
@@ -77,19 +77,20 @@ def examine(lab: str, seeds: int = SEEDS) -> Row:
     return row
 
 
-def _verdict(lab: str, exercise: str, function: Function, seed: str) -> Verdict:
+def verdict(lab: str, exercise: str, function: Function, seed: str) -> Verdict:
     """As a submission's function is judged: its replies cross as bytes."""
-    solved = reference(lab)
-
-    def given(seed: str) -> dict[str, Reply]:
-        return unpack(pack(solved.ask(function, exercise, seed)))
-
-    replies, expected = given(seed), _expected(lab, exercise, seed)
-    verdict = solved.verdict(exercise, seed, replies, expected)
-    return verdict if verdict.right else solved.explained(verdict, seed, replies, expected, given(PUBLIC))
+    solved, expected = reference(lab), _expected(lab, exercise, seed)
+    given = unpack(pack(solved.ask(function, exercise, seed)))
+    found = solved.verdict(exercise, seed, given, expected)
+    return found if found.right else solved.explained(found, seed, given, expected, _public(lab, exercise, function))
 
 
-@functools.lru_cache(maxsize=FEW + 1)
+@functools.lru_cache(maxsize=1)
+def _public(lab: str, exercise: str, function: Function) -> dict[str, Reply]:
+    return unpack(pack(reference(lab).ask(function, exercise, PUBLIC)))
+
+
+@functools.lru_cache(maxsize=16)  # all secrets of one exercise that every function is asked under
 def _expected(lab: str, exercise: str, seed: str) -> dict[str, Reply]:
     return reference(lab).expected(exercise, seed)
 

@@ -29,14 +29,14 @@ def test_a_grader_that_judges_well_is_told_so(one_question):
 
 
 def test_whatever_is_judged_wrongly_is_counted_and_named(one_question, monkeypatch):
-    verdict = honesty._verdict
+    verdict = honesty.verdict
 
     def upside_down(*given):
         found = verdict(*given)
         problems = {"all": "is wrong"} if found.right else {"all": None}
         return dataclasses.replace(found, problems=problems, hint="")
 
-    monkeypatch.setattr(honesty, "_verdict", upside_down)
+    monkeypatch.setattr(honesty, "verdict", upside_down)
     row = honesty.examine(LAB, seeds=2)
     assert (row.rejected, row.recognised, row.accepted, row.refused) == (0, 0, 0, 2)
     assert len(row.lines) == row.wrong + row.unusual + 2

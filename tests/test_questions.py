@@ -1,9 +1,8 @@
 """Every question of every lab, under secrets that nobody has seen: right solutions pass, typical mistakes are named."""
 
-import functools
-
 import pytest
 
+from autograder.honesty import verdict
 from autograder.misconceptions import misconceptions
 from autograder.reference import reference
 from autograder.source import checked_exercise, labs, read_source, tags
@@ -25,24 +24,6 @@ RIGHT = [
     for lab, exercise in ASKED
     for function in unusual_solutions(lab, exercise)
 ]
-
-
-@functools.cache
-def expected(lab, exercise, seed):
-    return reference(lab).expected(exercise, seed)
-
-
-def verdict(lab, exercise, function, seed):
-    """As the judge reaches it: the replies cross as bytes."""
-    judge = reference(lab)
-    given, right = unpack(pack(judge.ask(function, exercise, seed))), expected(lab, exercise, seed)
-    found = judge.verdict(exercise, seed, given, right)
-    return found if found.right else judge.explained(found, seed, given, right, public(lab, exercise, function))
-
-
-@functools.lru_cache(maxsize=1)
-def public(lab, exercise, function):
-    return unpack(pack(reference(lab).ask(function, exercise, PUBLIC)))
 
 
 @pytest.mark.parametrize(("lab", "exercise"), ASKED)
@@ -85,5 +66,5 @@ def test_an_exercise_earns_its_points_though_no_other_one_is_solved(lab, exercis
 @pytest.mark.parametrize(("lab", "exercise"), ASKED)
 def test_different_secrets_ask_for_different_answers(lab, exercise):
     """A stored answer is worth nothing: except for questions with yes-or-no answers, whose order is drawn."""
-    packed = {pack(expected(lab, exercise, seed)) for seed in [PUBLIC, *SECRETS]}
+    packed = {pack(reference(lab).expected(exercise, seed)) for seed in [PUBLIC, *SECRETS]}
     assert len(packed) > 1
